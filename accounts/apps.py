@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class AccountsConfig(AppConfig):
+    name = "accounts"
+    verbose_name = _("Security desk")
+
+    def ready(self) -> None:
+        from django.contrib.auth.signals import user_logged_in
+        from django.core import checks
+        from django.db.models.signals import post_migrate, post_save, pre_delete
+
+        from accounts import receivers, rights
+        from accounts.models import User
+        from accounts.sessions.checks import check_store
+
+        user_logged_in.connect(receivers.begin_session)
+        post_save.connect(receivers.end_sessions_of_disabled, sender=User)
+        pre_delete.connect(receivers.end_sessions_of_deleted, sender=User)
+        post_migrate.connect(rights.grant, sender=self)
+        checks.register(check_store, deploy=True)

@@ -1,0 +1,108 @@
+"""Every name this project writes into the store, and what it tells a reader.
+
+    bo:{x}:s:<session id>   string  sealed session; lives until idle or absolute end
+    bo:{x}:cutoff           string  milliseconds; sessions begun before are dead
+    bo:{i}:use              zset    session id -> last use, ms
+    bo:{i}:start            zset    session id -> start, ms
+    bo:{i}:end              zset    session id -> end unless used again, ms
+    bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
+    bo:{i}:o:<origin>       zset    session id -> end, ms; the provider's own session
+
+`{x}` is the session id's first character and `{i}` is itself: hash tags, so that in
+a Cluster a session and its cut-off mark share a slot, and so does the whole index.
+
+Every name is an HMAC under a key derived from SECRET_KEY. A dump of the store
+therefore holds nothing that works as a cookie, and nobody's name.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+import string
+from functools import lru_cache
+
+from django.conf import settings
+
+SESSION_KEY_FORM = re.compile(r"[a-z0-9]{32}")
+SESSION_ID_FORM = re.compile(r"[a-z2-7]{24}")
+
+BY_USE = "bo:{i}:use"
+BY_START = "bo:{i}:start"
+BY_END = "bo:{i}:end"
+SHARDS = string.ascii_lowercase + "234567"
+
+
+def is_session_key(value: object) -> bool:
+    """Whether the value has exactly the form of a key that we make."""
+    return isinstance(value, str) and bool(SESSION_KEY_FORM.fullmatch(value))
+
+
+def is_session_id(value: object) -> bool:
+    """Whether the value has exactly the form of a public session reference."""
+    return isinstance(value, str) and bool(SESSION_ID_FORM.fullmatch(value))
+
+
+def session_id(session_key: str) -> str:
+    """The id under which a new session with this key is stored."""
+    return _reference(_roots()[0], "session", session_key)
+
+
+def session_ids(session_key: str) -> list[str]:
+    """Every id the session may be stored under: one per secret still accepted."""
+    return [_reference(root, "session", session_key) for root in _roots()]
+
+
+def person(issuer: str, sub: str) -> str:
+    """The name of a person's index entry; new sessions are entered here."""
+    return people(issuer, sub)[0]
+
+
+def people(issuer: str, sub: str) -> list[str]:
+    """Every name the person's index entry may have, the newest secret first."""
+    return _index_names("p", issuer, sub)
+
+
+def origin(issuer: str, sid: str) -> str:
+    """The name of the index entry of one of the provider's own sessions."""
+    return origins(issuer, sid)[0]
+
+
+def origins(issuer: str, sid: str) -> list[str]:
+    """Every name that entry may have, the newest secret first."""
+    return _index_names("o", issuer, sid)
+
+
+def value(identifier: str) -> str:
+    return f"bo:{{{identifier[0]}}}:s:{identifier}"
+
+
+def cutoff(shard: str) -> str:
+    return f"bo:{{{shard}}}:cutoff"
+
+
+def _index_names(kind: str, issuer: str, name: str) -> list[str]:
+    return [
+        f"bo:{{i}}:{kind}:{_reference(root, kind, issuer, name)}" for root in _roots()
+    ]
+
+
+def _reference(root: bytes, *parts: str) -> str:
+    # 120 bits: no collision to be expected below 2^60 sessions, and no way back to
+    # a key of 165 random bits.
+    message = "\0".join(parts).encode()
+    digest = hmac.digest(root, message, "sha256")[:15]
+    return base64.b32encode(digest).decode().lower()
+
+
+def _roots() -> tuple[bytes, ...]:
+    return _derive((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+@lru_cache(maxsize=8)
+def _derive(secrets: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(
+        hmac.digest(secret.encode(), b"backoffice/store/names/1", "sha256")
+        for secret in secrets
+    )

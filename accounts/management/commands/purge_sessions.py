@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.models import User
+from accounts.sessions import live
+from accounts.sessions.errors import SessionStoreError
+
+DONE, FAILED, WRONG_USAGE, STORE_UNREACHABLE, DONE_IN_PART = range(5)
+SCHEMA = 1
+
+
+class Command(BaseCommand):
+    """With no arguments harmless: it only tidies up after what is dead already."""
+
+    help = (
+        "Removes what is dead from the session store. With --user, ends every session "
+        "of that person. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 store "
+        "unreachable, 4 done in part."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--user", metavar="NAME", help="user name, e-mail address or sub"
+        )
+        parser.add_argument("--reason", default="", help="kept in the audit")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="show what would be done"
+        )
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument("--json", action="store_true", help="one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            if options["user"] is None:
+                self._purge(options)
+            else:
+                self._end_person(options)
+        except SessionStoreError as error:
+            raise CommandError(
+                f"The session store cannot be used: {error.cause}.",
+                returncode=STORE_UNREACHABLE,
+            ) from error
+
+    def _purge(self, options: dict[str, Any]) -> None:
+        dead = live.count_dead() if options["dry_run"] else live.purge()
+        found = live.count()
+        verb = "would be removed" if options["dry_run"] else "removed"
+        self._say(
+            options,
+            f"{dead} dead entries {verb}; {found} sessions are live.",
+            purged=dead,
+            live=found,
+        )
+
+    def _end_person(self, options: dict[str, Any]) -> None:
+        people = list(User.objects.named(options["user"]))
+        if not people:
+            raise CommandError(
+                f"Nobody is known as {options['user']!r}.", returncode=FAILED
+            )
+        found = [s for user in people for s in live.of_person(user.issuer, user.sub)]
+        named = ", ".join(f"{user.name} ({user.username})" for user in people)
+        if options["dry_run"]:
+            text = f"{len(found)} sessions of {named} would be ended."
+            self._say(options, text, ended=len(found))
+            return
+        self._confirm(options, f"End {len(found)} sessions of {named}?")
+        outcomes = [
+            live.end_person(user, by="purge_sessions", reason=options["reason"])
+            for user in people
+        ]
+        ended = sum(len(outcome.ended) for outcome in outcomes)
+        text = f"{ended} sessions of {named} ended."
+        if not all(outcome.durable for outcome in outcomes):
+            text += " The database does not answer: not yet durable."
+        self._say(options, text, ended=ended)
+        self._leave(outcomes)
+
+    def _confirm(self, options: dict[str, Any], question: str) -> None:
+        if options["yes"]:
+            return
+        if not sys.stdin.isatty():
+            raise CommandError(
+                "Nobody is there to confirm: add --yes.", returncode=WRONG_USAGE
+            )
+        self.stderr.write(f"{question} [y/N] ", ending="")
+        if input().strip().lower() not in {"y", "yes"}:
+            raise CommandError("Nothing was ended.", returncode=FAILED)
+
+    def _leave(self, outcomes: list[live.Outcome]) -> None:
+        if any(outcome.pending for outcome in outcomes):
+            raise CommandError(
+                "The store does not answer: the kill is recorded and takes effect "
+                "before the store answers its first question.",
+                returncode=STORE_UNREACHABLE,
+            )
+        if not all(outcome.durable for outcome in outcomes):
+            raise CommandError("The kill is not yet durable.", returncode=DONE_IN_PART)
+
+    def _say(self, options: dict[str, Any], text: str, **numbers: int) -> None:
+        if options["json"]:
+            content = {"schema": SCHEMA, "dry_run": options["dry_run"], **numbers}
+            self.stdout.write(json.dumps(content))
+        else:
+            self.stdout.write(text)

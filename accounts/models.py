@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts import keys
+from accounts.profile import StaffProfile
+
+
+class UserManager(models.Manager["User"]):
+    """Accounts are found by (issuer, sub) and by nothing else that signs in."""
+
+    def get_by_natural_key(self, identity: str) -> User:
+        return self.get(identity=identity)
+
+    def enter(self, profile: StaffProfile) -> tuple[User, bool]:
+        """The account of this person at this issuer, made if need be; and whether."""
+        return self.update_or_create(
+            identity=User.identity_of(profile.issuer, profile.sub),
+            defaults={
+                "username": profile.username,
+                "name": profile.name,
+                "email": profile.email,
+                "department": profile.department,
+            },
+            create_defaults={
+                "issuer": profile.issuer,
+                "sub": profile.sub,
+                "username": profile.username,
+                "name": profile.name,
+                "email": profile.email,
+                "department": profile.department,
+            },
+        )
+
+    def named(self, name: str) -> models.QuerySet[User]:
+        """Everyone whose user name, e-mail address or `sub` is this."""
+        return self.filter(
+            models.Q(username__iexact=name)
+            | models.Q(email__iexact=name)
+            | models.Q(sub=name)
+        ).order_by("pk")
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A staff member's account: what outlives a session.
+
+    There is no password to know or to lose. `is_staff` is Django's word for "may
+    enter the admin", which here means a security admin.
+    """
+
+    password = None  # type: ignore[assignment]
+    identity = models.CharField(max_length=64, unique=True, editable=False)
+    issuer = models.CharField(_("issuer"), max_length=255, editable=False)
+    sub = models.CharField(_("subject"), max_length=255, editable=False)
+    username = models.CharField(_("user name"), max_length=255, db_index=True)
+    name = models.CharField(_("name"), max_length=255)
+    email = models.EmailField(_("e-mail"), blank=True, db_index=True)
+    department = models.CharField(_("department"), max_length=255, blank=True)
+    is_active = models.BooleanField(_("active"), default=True)
+    is_staff = models.BooleanField(_("security admin"), default=False, editable=False)
+    date_joined = models.DateTimeField(_("first sign-in"), auto_now_add=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "identity"
+    EMAIL_FIELD = "email"
+
+    class Meta:
+        verbose_name = _("staff member")
+        verbose_name_plural = _("staff members")
+
+    def __str__(self) -> str:
+        return self.name or self.username
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    def get_short_name(self) -> str:
+        return self.name
+
+    @staticmethod
+    def identity_of(issuer: str, sub: str) -> str:
+        """One name for (issuer, sub), of one length whatever providers send."""
+        return hashlib.sha256(f"{issuer}\0{sub}".encode()).hexdigest()
+
+    def get_session_auth_hash(self) -> str:
+        """Binds a session to the identity: there is no password that could change.
+
+        Not keyed by SECRET_KEY, so rotating the secret leaves sessions where they are.
+        """
+        return self.identity
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        return self.identity
+
+
+class Revocation(models.Model):
+    """The ledger: one kill that the store must never forget."""
+
+    class Kind(models.TextChoices):
+        SESSION = "session", _("one session")
+        PERSON = "person", _("all sessions of a person")
+        ORIGIN = "origin", _("a session of the provider")
+        EVERYONE = "everyone", _("everyone")
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    # A session id, or "issuer<newline>sub" or "issuer<newline>sid".
+    target = models.CharField(max_length=600, blank=True)
+    before = models.DateTimeField()
+    matters_until = models.DateTimeField(db_index=True)
+    by = models.CharField(max_length=255)
+    reason = models.CharField(max_length=500, blank=True)
+    written = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name = _("kill")
+        verbose_name_plural = _("kills")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.before:%Y-%m-%d %H:%M:%S}"
+
+    def targets(self) -> list[str]:
+        """The names of the index entries this kill is about."""
+        issuer, _, name = self.target.partition("\n")
+        named = keys.people if self.kind == self.Kind.PERSON else keys.origins
+        return named(issuer, name)
+
+
+class AuditEntry(models.Model):
+    """Who signed in, who was ended, by whom and why. Written, never changed."""
+
+    at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
+    event = models.CharField(_("event"), max_length=64, db_index=True)
+    actor = models.CharField(_("by"), max_length=255, blank=True)
+    subject = models.CharField(_("whom"), max_length=255, blank=True, db_index=True)
+    session_id = models.CharField(_("session"), max_length=24, blank=True, db_index=True)
+    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    details = models.JSONField(_("details"), default=dict, blank=True)
+
+    class Meta:
+        ordering = ("-pk",)
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.subject}"
+
+
+class LiveSession(models.Model):
+    """No table: sessions live in the store. A permission and a place in the admin."""
+
+    class Meta:
+        managed = False
+        default_permissions = ("view",)
+        permissions = (("end_livesession", "Can end live sessions"),)
+        verbose_name = _("live session")
+        verbose_name_plural = _("live sessions")
+
+    def __str__(self) -> str:
+        return str(self.pk)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY
+from django.contrib.auth import SESSION_KEY as USER_SESSION_KEY
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from accounts import audit, keys, profile
+from accounts.browser import Browser
+from accounts.models import User
+from accounts.sessions import live
+from accounts.sso import sign_in
+
+
+def begin_session(
+    sender: Any, request: HttpRequest, user: User, **kwargs: Any
+) -> None:
+    """`user_logged_in`: makes the live session, of exactly what the sign-in found.
+
+    Raises PermissionDenied for a login that did not come through the provider.
+    """
+    found: sign_in.SignIn | None = getattr(user, "sign_in", None)
+    if found is None:
+        raise PermissionDenied("only the provider signs people in")
+    browser = Browser.of(request)
+    found = found.seen_from(browser.address, browser.agent)
+    django_keys = (USER_SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
+    person = found.profile
+    request.session.begin(
+        {key: request.session[key] for key in django_keys}
+        | {profile.SESSION_KEY: person.to_session()}
+        | {sign_in.SESSION_KEY: found.to_session()},
+        person=keys.person(person.issuer, person.sub),
+        origin=keys.origin(person.issuer, found.sid) if found.sid else None,
+    )
+    request.session.save()
+    audit.record(
+        audit.Event.SIGNED_IN,
+        actor=person.username,
+        subject=person.username,
+        session_id=request.session.session_id,
+        address=browser.address or None,
+    )
+
+
+def end_sessions_of_disabled(
+    sender: Any, instance: User, created: bool, **kwargs: Any
+) -> None:
+    """`post_save` of User: whoever is disabled has no session from now on."""
+    if not created and not instance.is_active:
+        live.end_person(instance, by="system", reason="account disabled")
+
+
+def end_sessions_of_deleted(sender: Any, instance: User, **kwargs: Any) -> None:
+    """`pre_delete` of User: an account that is gone has no session."""
+    live.end_person(instance, by="system", reason="account deleted")

@@ -1,0 +1,78 @@
+"""Refuses, at `check --deploy`, a store that could not keep the promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+from accounts.sessions.connections import answering, client
+from accounts.sessions.errors import StoreUnavailable
+
+TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
+
+
+def check_store(**kwargs: Any) -> list[CheckMessage]:
+    """All checks of the session store."""
+    cache = settings.CACHES[settings.SESSION_STORE_ALIAS]
+    options = cache.get("OPTIONS", {})
+    return [
+        *_check_options(options),
+        *_check_alias(cache),
+        *_check_cookie(),
+        *_check_policy(),
+    ]
+
+
+def _check_options(options: dict[str, Any]) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if "pickle" in options.get("SERIALIZER", "pickle").lower():
+        message = "The session store must not use pickle: who writes to it runs code."
+        found.append(Error(message, id="accounts.E001"))
+    ignoring = options.get("IGNORE_EXCEPTIONS") or getattr(
+        settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False
+    )
+    if ignoring:
+        message = "The session store must not ignore errors: a failed kill looks done."
+        found.append(Error(message, id="accounts.E002"))
+    pool = options.get("CONNECTION_POOL_KWARGS", {})
+    if not all(0 < pool.get(name, 0) <= 1 for name in TIMEOUTS):
+        message = "The session store needs time-outs of at most one second."
+        found.append(Error(message, id="accounts.E003"))
+    return found
+
+
+def _check_alias(cache: dict[str, Any]) -> list[CheckMessage]:
+    shared = [
+        name
+        for name, other in settings.CACHES.items()
+        if name != settings.SESSION_STORE_ALIAS
+        and other.get("LOCATION") == cache.get("LOCATION")
+    ]
+    if not shared:
+        return []
+    message = f"The cache {shared[0]!r} shares the session store: clear() empties it."
+    return [Error(message, id="accounts.E004")]
+
+
+def _check_cookie() -> list[CheckMessage]:
+    if settings.SESSION_COOKIE_SECURE and settings.SESSION_COOKIE_NAME.startswith(
+        "__Host-"
+    ):
+        return []
+    message = "The session cookie must be Secure and its name begin with __Host-."
+    return [Error(message, id="accounts.E005")]
+
+
+def _check_policy() -> list[CheckMessage]:
+    try:
+        with answering():
+            facts = client().info("memory")
+    except StoreUnavailable as error:
+        message = f"The session store cannot be asked for its settings: {error.cause}."
+        return [Error(message, id="accounts.E007")]
+    if facts.get("maxmemory_policy") == "noeviction":
+        return []
+    message = "The session store must have maxmemory-policy noeviction."
+    return [Error(message, id="accounts.E006")]

@@ -1,0 +1,38 @@
+"""Time for limits: seconds since the epoch, and never backwards.
+
+A host clock that is set back would lengthen the life of every session. Within a
+process the clock therefore runs on at the pace of the monotonic clock instead.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._anchor()
+
+    def _anchor(self) -> None:
+        self._wall, self._steady = time.time(), time.monotonic()
+
+    def now(self) -> float:
+        with self._lock:
+            wall = time.time()
+            expected = self._wall + time.monotonic() - self._steady
+            # Small corrections by NTP are not a jump; follow them.
+            if wall < expected - 1:
+                return expected
+            self._anchor()
+            return wall
+
+
+_clock = _Clock()
+now = _clock.now
+reset = _clock._anchor
+
+
+def milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

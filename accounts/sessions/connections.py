@@ -1,0 +1,124 @@
+"""Connections to the store, made by django-redis for the alias `sessions`.
+
+Three django-redis connection factories, one for each form of REDIS_URL, and the one
+place where a failure of the client library becomes a StoreUnavailable.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from django.conf import settings
+from django_redis import get_redis_connection
+from django_redis.pool import ConnectionFactory, SentinelConnectionFactory
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ConnectionError as RedisConnectionError,
+    MaxConnectionsError,
+    MovedError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TimeoutError as RedisTimeoutError,
+)
+from redis.retry import Retry
+
+from accounts.sessions import fence
+from accounts.sessions.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+_CAUSES: tuple[tuple[type[Exception], str], ...] = (
+    (BusyLoadingError, "loading"),
+    (ReadOnlyError, "read-only"),
+    (OutOfMemoryError, "out-of-memory"),
+    (AuthenticationError, "not-authenticated"),
+    (MovedError, "moved"),
+    (MaxConnectionsError, "pool-used-up"),
+    (RedisTimeoutError, "timeout"),
+    (RedisConnectionError, "unreachable"),
+    (RedisError, "refused"),
+    (OSError, "unreachable"),
+)
+
+
+def client() -> Any:
+    """The raw client of the session store (`redis.Redis` or `RedisCluster`)."""
+    return get_redis_connection(settings.SESSION_STORE_ALIAS)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turns every failure of the client library into StoreUnavailable, logged once."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        cause = next(word for kind, word in _CAUSES if isinstance(error, kind))
+        log.warning("store_unavailable cause=%s error=%s", cause, type(error).__name__)
+        raise StoreUnavailable(cause) from error
+
+
+def _bounded(options: dict[str, Any]) -> dict[str, Any]:
+    # No hidden retry: each attempt would cost its own time-out while a person waits,
+    # and a write whose answer was lost must not be sent twice.
+    options["CONNECTION_POOL_KWARGS"] = {
+        "retry": Retry(NoBackoff(), 0),
+        "redis_connect_func": fence.inspect,
+        "driver_info": None,
+        "protocol": 2,
+        **options["CONNECTION_POOL_KWARGS"],
+    }
+    return options
+
+
+def single(options: dict[str, Any]) -> ConnectionFactory:
+    """One server. Threads wait for a free connection, but not for long."""
+    options = _bounded(options)
+    options["CONNECTION_POOL_CLASS"] = "redis.connection.BlockingConnectionPool"
+    options["CONNECTION_POOL_KWARGS"]["timeout"] = settings.STORE_TIMEOUT_SECONDS
+    return ConnectionFactory(options)
+
+
+def sentinel(options: dict[str, Any]) -> SentinelConnectionFactory:
+    """A Sentinel set. The URL says `is_master=1`: reads go to the primary too."""
+    return SentinelConnectionFactory(_bounded(options))
+
+
+class _ClusterFactory(ConnectionFactory):
+    """django-redis has no Cluster client; this hands out one RedisCluster per URL."""
+
+    _clusters: dict[str, RedisCluster] = {}
+
+    def connect(self, url: str) -> Any:
+        if url not in self._clusters:
+            kwargs = dict(self.options["CONNECTION_POOL_KWARGS"])
+            kwargs.pop("retry")
+            nodes = [ClusterNode(h, p) for h, p in self.options["SENTINELS"]]
+            address = redis.connection.parse_url(url)
+            address.pop("host", None), address.pop("port", None), address.pop("db", None)
+            self._clusters[url] = RedisCluster(
+                startup_nodes=nodes, retry=Retry(NoBackoff(), 1), **address, **kwargs
+            )
+        return self._clusters[url]
+
+
+def cluster(options: dict[str, Any]) -> ConnectionFactory:
+    """A Cluster; every operation here touches one slot at a time."""
+    return _ClusterFactory(_bounded(options))
+
+
+def is_answering() -> bool:
+    """Whether the store answers now, for a readiness probe."""
+    try:
+        with answering():
+            client().ping()
+    except StoreUnavailable:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""Keeps a store that forgot from bringing the dead back.
+
+A restart from an older file, a failover to a replica that lagged and a restored
+backup can all return sessions that were killed. What they share is a new identity:
+the server's run id. Each new connection is asked for it. When it is not the one last
+fenced, the ledger of kills is replayed before anything is believed that the store
+says; when the ledger cannot be read, the store is not believed at all.
+
+The question is asked once per connection. A request on an open connection pays for
+one comparison in memory and nothing on the wire.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError
+
+log = logging.getLogger(__name__)
+
+_lock = threading.Lock()
+_seen: dict[str, str] = {}
+_fenced: dict[str, str] = {}
+
+
+def inspect(connection: Any) -> None:
+    """redis-py's hook for a new connection: greet the server, note its run id.
+
+    A server that will not say who it is cannot be fenced, so that is a failure to
+    connect.
+    """
+    connection.on_connect()
+    connection.send_command("INFO", "server")
+    try:
+        answer = connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        raise RedisConnectionError("the store does not say its run id") from error
+    lines = bytes(answer).decode(errors="replace").splitlines()
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    if not facts.get("run_id"):
+        raise RedisConnectionError("the store does not say its run id")
+    _seen[_place(connection, facts)] = facts["run_id"]
+
+
+def _place(connection: Any, facts: dict[str, str]) -> str:
+    # In a Cluster each node is a store of its own. Elsewhere there is one store,
+    # wherever it is today: going back to an earlier primary is a change too.
+    if facts.get("redis_mode") == "cluster" or facts.get("server_mode") == "cluster":
+        return f"{connection.host}:{connection.port}"
+    return "store"
+
+
+def stands() -> bool:
+    """Whether every store identity seen on a connection has been fenced."""
+    return _seen == _fenced
+
+
+def raise_with(replay: Callable[[], None]) -> None:
+    """Runs `replay` once for the identities seen so far, whichever thread is first.
+
+    What `replay` raises leaves the fence down: the next caller tries again.
+    """
+    with _lock:
+        seen = dict(_seen)
+        if seen == _fenced:
+            return
+        replay()
+        _fenced.clear()
+        _fenced.update(seen)
+        log.info("store_fenced stores=%d", len(seen))
+
+
+def forget() -> None:
+    """Starts anew, as a new process does."""
+    _seen.clear()
+    _fenced.clear()

@@ -1,0 +1,117 @@
+"""Which sessions are live, in the orders in which people ask.
+
+The index may over-report for a moment and never hides: it is written before the value
+and removed after it. Every set is scored by time, so that dead entries are found
+without anybody announcing a death, and pruned by whoever touches or lists next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from accounts import keys
+from accounts.sessions.clock import milliseconds
+from accounts.sessions.record import Record
+
+PRUNE_AT_MOST = 200
+
+
+class Order(StrEnum):
+    """The orders of the list; each is one sorted set."""
+
+    LAST_USE = keys.BY_USE
+    START = keys.BY_START
+    END = keys.BY_END
+
+
+def enter(client: Any, record: Record, now: float) -> None:
+    """Lists a session that is about to be written."""
+    expiry = record.expiry(now)
+    pipeline = client.pipeline(transaction=False)
+    pipeline.zadd(keys.BY_USE, {record.id: milliseconds(now)})
+    pipeline.zadd(keys.BY_START, {record.id: milliseconds(record.began)})
+    pipeline.zadd(keys.BY_END, {record.id: expiry})
+    for name in _names(record):
+        pipeline.zadd(name, {record.id: expiry})
+        pipeline.pexpireat(name, milliseconds(record.ends), nx=True)
+        pipeline.pexpireat(name, milliseconds(record.ends), gt=True)
+    pipeline.execute()
+
+
+def move(client: Any, record: Record, now: float) -> None:
+    """Notes a use, only of what is still listed: a touch must not revive an entry."""
+    expiry = record.expiry(now)
+    pipeline = client.pipeline(transaction=False)
+    pipeline.zadd(keys.BY_USE, {record.id: milliseconds(now)}, xx=True, gt=True)
+    for name in (keys.BY_END, *_names(record)):
+        pipeline.zadd(name, {record.id: expiry}, xx=True, gt=True)
+    for name in _names(record):
+        pipeline.zremrangebyscore(name, "-inf", milliseconds(now))
+    pipeline.execute()
+    prune(client, now, PRUNE_AT_MOST)
+
+
+def leave(client: Any, records: Sequence[Record]) -> None:
+    """Takes sessions whose values are gone out of every set."""
+    if not records:
+        return
+    pipeline = client.pipeline(transaction=False)
+    _forget(pipeline, [record.id for record in records])
+    for record in records:
+        for name in _names(record):
+            pipeline.zrem(name, record.id)
+    pipeline.execute()
+
+
+def forget(client: Any, ids: Sequence[str]) -> None:
+    """Takes ids out of the global sets; a person's own set prunes itself by time."""
+    if ids:
+        pipeline = client.pipeline(transaction=False)
+        _forget(pipeline, ids)
+        pipeline.execute()
+
+
+def prune(client: Any, now: float, at_most: int) -> int:
+    """Removes entries past their end, up to a number; tells how many."""
+    dead = client.zrange(
+        keys.BY_END, "-inf", milliseconds(now), byscore=True, offset=0, num=at_most
+    )
+    forget(client, [member.decode() for member in dead])
+    return len(dead)
+
+
+def count(client: Any, now: float) -> int:
+    """How many sessions are live at this moment."""
+    return int(client.zcount(keys.BY_END, f"({milliseconds(now)}", "+inf"))
+
+
+def count_dead(client: Any, now: float) -> int:
+    """How many entries are past their end and not yet pruned."""
+    return int(client.zcount(keys.BY_END, "-inf", milliseconds(now)))
+
+
+def page(
+    client: Any, order: Order, offset: int, size: int, descending: bool = True
+) -> list[str]:
+    """Ids in an order; the cost does not depend on how many sessions there are."""
+    found = client.zrange(order.value, offset, offset + size - 1, desc=descending)
+    return [member.decode() for member in found]
+
+
+def listed(client: Any, names: Sequence[str], now: float) -> list[str]:
+    """Ids entered under any of these names (a person's, or a provider session's)."""
+    pipeline = client.pipeline(transaction=False)
+    for name in names:
+        pipeline.zrange(name, f"({milliseconds(now)}", "+inf", byscore=True)
+    return [member.decode() for found in pipeline.execute() for member in found]
+
+
+def _names(record: Record) -> list[str]:
+    return [name for name in (record.person, record.origin) if name]
+
+
+def _forget(pipeline: Any, ids: Sequence[str]) -> None:
+    for order in Order:
+        pipeline.zrem(order.value, *ids)

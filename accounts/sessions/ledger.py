@@ -1,0 +1,159 @@
+"""Kills that the store must never forget.
+
+The store can lose its memory; SQL is where a kill is written first. Replaying the
+ledger makes a store that forgot agree with it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from accounts import keys
+from accounts.models import Revocation
+from accounts.sessions import clock, index
+from accounts.sessions.connections import client
+from accounts.sessions.errors import StoreNotFenced
+from accounts.sessions.record import Record
+from accounts.sessions.seal import NotSealed
+
+log = logging.getLogger(__name__)
+BATCH = 500
+
+
+def write(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revocation:
+    """Enters a kill: everything of `target` that began before now is dead.
+
+    Raises django.db.DatabaseError when it cannot be written.
+    """
+    row = draft(kind, target)
+    row.by, row.reason = by, reason
+    row.save()
+    return row
+
+
+def draft(kind: Revocation.Kind, target: str) -> Revocation:
+    """The same kill, not yet written."""
+    now = datetime.fromtimestamp(clock.now(), UTC)
+    # No session outlives the absolute limit, so neither need its kill.
+    until = now + timedelta(seconds=settings.SESSION_ABSOLUTE_SECONDS)
+    return Revocation(kind=kind, target=target, before=now, matters_until=until)
+
+
+def replay() -> None:
+    """Applies every kill that still matters to the store.
+
+    Raises StoreNotFenced when the ledger cannot be read; the store's own failures
+    come through as they are.
+    """
+    now = clock.now()
+    try:
+        rows = list(
+            Revocation.objects.filter(matters_until__gt=datetime.fromtimestamp(now, UTC))
+        )
+    except DatabaseError as error:
+        log.error("fence_blocked error=%s", type(error).__name__)
+        raise StoreNotFenced("ledger") from error
+    store = client()
+    for row in rows:
+        apply(store, row)
+    log.info("ledger_replayed kills=%d", len(rows))
+
+
+def apply(store: Any, row: Revocation) -> list[Record]:
+    """Carries one kill out in the store; gives the sessions it ended."""
+    if row.kind == Revocation.Kind.EVERYONE:
+        set_cutoff(store, row.before.timestamp())
+        return []
+    if row.kind == Revocation.Kind.SESSION:
+        ids = [row.target]
+    else:
+        ids = index.listed(store, row.targets(), clock.now())
+    return erase(store, ids, before=row.before.timestamp())
+
+
+def set_cutoff(store: Any, before: float) -> None:
+    """Marks everything that began before this moment dead, in one round trip."""
+    pipeline = store.pipeline(transaction=False)
+    until = clock.milliseconds(before + settings.SESSION_ABSOLUTE_SECONDS)
+    for shard in keys.SHARDS:
+        name = keys.cutoff(shard)
+        pipeline.set(name, clock.milliseconds(before), pxat=until)
+    pipeline.execute()
+
+
+def erase(
+    store: Any, ids: Iterable[str], before: float | None = None
+) -> list[Record]:
+    """Removes sessions, value first and index after; gives those that it ended.
+
+    An id that is already gone is no error and is not among the ended: of two who kill
+    the same session exactly one is told that they did.
+    """
+    ended: list[Record] = []
+    ids = list(ids)
+    for start in range(0, len(ids), BATCH):
+        ended += _erase_batch(store, ids[start : start + BATCH], before)
+    return ended
+
+
+def _erase_batch(store: Any, ids: list[str], before: float | None) -> list[Record]:
+    doomed: list[Record] = []
+    unknown: list[str] = []
+    for identifier, record in read(store, ids):
+        if record is None:
+            unknown.append(identifier)
+        elif before is None or record.began < before:
+            doomed.append(record)
+    pipeline = store.pipeline(transaction=False)
+    for identifier in [record.id for record in doomed] + unknown:
+        pipeline.delete(keys.value(identifier))
+    removed = pipeline.execute() if doomed or unknown else []
+    index.leave(store, doomed)
+    index.forget(store, unknown)
+    return [record for record, gone in zip(doomed, removed, strict=False) if gone]
+
+
+def read(store: Any, ids: Sequence[str]) -> list[tuple[str, Record | None]]:
+    """The records of these ids; None for what is gone or was not sealed by us."""
+    pipeline = store.pipeline(transaction=False)
+    for identifier in ids:
+        pipeline.get(keys.value(identifier))
+    values = pipeline.execute() if ids else []
+    return [
+        (identifier, _opened(identifier, value))
+        for identifier, value in zip(ids, values, strict=True)
+    ]
+
+
+def read_with_limits(
+    store: Any, ids: Sequence[str]
+) -> list[tuple[str, Record | None, int, int]]:
+    """As `read`, each with the store's expiry and the cut-off it is under, in ms."""
+    pipeline = store.pipeline(transaction=False)
+    for identifier in ids:
+        pipeline.get(keys.value(identifier))
+        pipeline.pexpiretime(keys.value(identifier))
+        pipeline.get(keys.cutoff(identifier[0]))
+    answers = iter(pipeline.execute() if ids else [])
+    return [
+        (identifier, _opened(identifier, value), expiry, int(cutoff or 0))
+        for identifier, value, expiry, cutoff in zip(
+            ids, answers, answers, answers, strict=True
+        )
+    ]
+
+
+def _opened(identifier: str, value: bytes | None) -> Record | None:
+    if value is None:
+        return None
+    try:
+        return Record.unseal(identifier, value)
+    except NotSealed as error:
+        log.warning("session_refused session_id=%s because=%s", identifier, error)
+        return None

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.sessions.backends.base import UpdateError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
+from django.template.loader import render_to_string
+from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.utils.http import urlencode
+
+from accounts.keys import is_session_key
+from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.store import SessionStore
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 1
+
+
+class SessionMiddleware:
+    """Hangs the browser's session on the request, and keeps what changed.
+
+    Django's own is not used, for what it does when things go wrong: it deletes the
+    cookie of whoever comes while the store is down, and it chooses for us when a
+    browser sends two cookies of one name. Here an outage is a 503 that leaves the
+    cookie alone; only a new key sets the cookie and only an ended session deletes it.
+    """
+
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase]
+    ) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        brought = read_cookie(request)
+        request.session = SessionStore(brought)
+        response = self.get_response(request)
+        try:
+            return self.keep(request, response, brought)
+        except SessionStoreError as error:
+            return unavailable(request, error)
+        except UpdateError:
+            return self.signed_out_meanwhile(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+    ) -> HttpResponseBase | None:
+        """Asks the store before any view runs, so that no view meets its outage."""
+        try:
+            request.session.open()
+        except SessionStoreError as error:
+            return unavailable(request, error)
+        return None
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
+        if isinstance(exception, SessionStoreError):
+            return unavailable(request, exception)
+        if isinstance(exception, UpdateError):
+            return self.signed_out_meanwhile(request)
+        return None
+
+    def keep(
+        self, request: HttpRequest, response: HttpResponseBase, brought: str | None
+    ) -> HttpResponseBase:
+        """Writes what changed, and the cookie if the key is another one."""
+        session = request.session
+        if session.accessed:
+            patch_vary_headers(response, ("Cookie",))
+            patch_cache_control(response, no_store=True, private=True)
+        # A request that failed leaves the session as it was (Django does the same).
+        if session.modified and not session.is_empty() and response.status_code < 500:
+            session.save()
+        if session.session_key and session.session_key != brought:
+            set_cookie(response, session.session_key)
+        elif brought and session.was_ended and session.is_empty():
+            delete_cookie(response)
+        return response
+
+    def signed_out_meanwhile(self, request: HttpRequest) -> HttpResponseBase:
+        """The session was ended while this request ran: its changes are lost."""
+        log.info("session_ended_meanwhile path=%s", request.path)
+        target = urlencode({REDIRECT_FIELD_NAME: request.get_full_path()})
+        query = f"?{target}" if request.method == "GET" else ""
+        response = HttpResponseRedirect(resolve_url(settings.LOGIN_URL) + query)
+        delete_cookie(response)
+        return response
+
+
+def read_cookie(request: HttpRequest) -> str | None:
+    """The session key that the browser sent, if it is exactly one of proper form.
+
+    Two cookies of our name mean that somebody else (a sibling host) planted one; to
+    choose between them would be to let them choose (security.md, COO-04).
+    """
+    name = settings.SESSION_COOKIE_NAME
+    found = [
+        value.strip()
+        for given, _, value in (
+            part.partition("=") for part in request.META.get("HTTP_COOKIE", "").split(";")
+        )
+        if given.strip() == name
+    ]
+    return found[0] if len(found) == 1 and is_session_key(found[0]) else None
+
+
+def set_cookie(response: HttpResponseBase, session_key: str) -> None:
+    """No Max-Age: the browser forgets it when it closes, the server much earlier."""
+    response.set_cookie(
+        settings.SESSION_COOKIE_NAME,
+        session_key,
+        path="/",
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def delete_cookie(response: HttpResponseBase) -> None:
+    response.set_cookie(
+        settings.SESSION_COOKIE_NAME,
+        "",
+        max_age=0,
+        path="/",
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def unavailable(request: HttpRequest, error: SessionStoreError) -> HttpResponse:
+    """503: we cannot tell, so nobody is let in and nobody is signed out."""
+    log.warning("page_unavailable cause=%s path=%s", error.cause, request.path)
+    reference = getattr(request, "request_id", "")
+    page = render_to_string("store_down.html", {"reference": reference})
+    response = HttpResponse(page, status=503)
+    response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    response["Cache-Control"] = "no-store"
+    return response

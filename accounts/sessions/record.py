@@ -1,0 +1,104 @@
+"""What one session is: the sealed record behind a cookie.
+
+The limits stand in the record, under the seal, so that whoever can write to the store
+cannot lengthen a life. Only the moment of last use lies outside, as the expiry of the
+store key, because a touch must never rewrite the value (a kill could be undone).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from accounts import keys
+from accounts.sessions import seal
+from accounts.sessions.clock import milliseconds
+from accounts.sessions.seal import NotSealed
+
+FORM = 1
+CLOCK_LEEWAY_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All times in seconds since the epoch; `idle` in seconds.
+
+    `person` and `origin` are the names of the index entries the session stands in;
+    both are None while a sign-in has only begun, and then it is in no index at all.
+    """
+
+    id: str
+    began: float
+    ends: float
+    idle: int
+    data: dict[str, Any]
+    person: str | None = None
+    origin: str | None = None
+
+    @property
+    def name(self) -> str:
+        return keys.value(self.id)
+
+    def seal(self) -> bytes:
+        """The value for the store; raises TypeError for what JSON cannot hold."""
+        content = {
+            "form": FORM,
+            "id": self.id,
+            "began": self.began,
+            "ends": self.ends,
+            "idle": self.idle,
+            "person": self.person,
+            "origin": self.origin,
+            "data": self.data,
+        }
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        return seal.seal(self.name, text.encode())
+
+    @classmethod
+    def unseal(cls, identifier: str, sealed: bytes) -> Self:
+        """The record stored under this id; raises NotSealed for anything else.
+
+        The id inside is compared too: should the client library ever hand us the
+        answer to somebody else's question, it is refused here.
+        """
+        content = json.loads(seal.unseal(keys.value(identifier), sealed))
+        if content.pop("form", None) != FORM:
+            raise NotSealed("record form")
+        if content["id"] != identifier:
+            raise NotSealed("another session's record")
+        return cls(**content)
+
+    def with_data(self, data: dict[str, Any]) -> Self:
+        return replace(self, data=data)
+
+    def expiry(self, used: float) -> int:
+        """When the store must forget this session if it is not used again, in ms.
+
+        Never beyond either limit. In the last stretch, where the absolute limit comes
+        first, the expiry could not tell the last use any more; a few milliseconds are
+        given up to carry it, in minutes before the end.
+        """
+        if used + self.idle < self.ends:
+            return milliseconds(used + self.idle)
+        return milliseconds(self.ends) - max(0, int((self.ends - used) // 60))
+
+    def last_used(self, expiry: int) -> float:
+        """The use that set this expiry; to the minute in the last stretch."""
+        missing = milliseconds(self.ends) - expiry
+        if missing <= self.idle // 60 + 1:
+            return max(self.began, self.ends - 60 * missing)
+        return expiry / 1000 - self.idle
+
+    def is_live(self, expiry: int, cutoff: int, now: float) -> bool:
+        """Whether the limits, the cut-off and the store's own expiry all agree.
+
+        An expiry that is missing or later than any touch could have set was planted.
+        """
+        latest = min(milliseconds(self.ends), milliseconds(now + self.idle))
+        return (
+            now < self.ends
+            and milliseconds(now) < expiry
+            and expiry <= latest + milliseconds(CLOCK_LEEWAY_SECONDS)
+            and milliseconds(self.began) >= cutoff
+        )

@@ -1,0 +1,75 @@
+"""Authenticated encryption of what lies in the store.
+
+The threat is somebody who reads the store (a backup, a replica, MONITOR) or writes
+to it. Reading gives nobody a login or a name; writing gives nobody a login.
+
+A sealed value is `version (1) | secret (4) | nonce (12) | ciphertext and tag`, under
+AES-256-GCM (NIST SP 800-38D). The AES key is derived for each store key name, so a
+value copied to another name does not open there: the binding needs no trust in
+whoever moves values about. A key of its own also keeps every nonce of 96 random bits
+among the few writes of one session.
+
+`secret` names which of SECRET_KEY and its fallbacks sealed the value: rotating the
+secret signs nobody out, and a value is sealed with the newest at its next write.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+
+VERSION = b"\x01"
+HEADER_BYTES = 17
+MAX_BYTES = 64 * 1024
+
+
+class NotSealed(Exception):
+    """The value was not sealed by us for this name, or was altered since."""
+
+
+def seal(name: str, content: bytes) -> bytes:
+    """The content, readable only by us and only under this store key name."""
+    root, secret_id = _roots()[0]
+    nonce = os.urandom(12)
+    return VERSION + secret_id + nonce + _cipher(root, name).encrypt(nonce, content, b"")
+
+
+def unseal(name: str, sealed: bytes) -> bytes:
+    """The content sealed under this name; raises NotSealed for anything else."""
+    if not HEADER_BYTES < len(sealed) <= MAX_BYTES or sealed[:1] != VERSION:
+        raise NotSealed("form")
+    for root, secret_id in _roots():
+        if secret_id == sealed[1:5]:
+            nonce, body = sealed[5:HEADER_BYTES], sealed[HEADER_BYTES:]
+            try:
+                return _cipher(root, name).decrypt(nonce, body, b"")
+            except InvalidTag:
+                raise NotSealed("tag") from None
+    raise NotSealed("secret")
+
+
+def header(sealed: bytes) -> bytes:
+    """The part that is never the same twice: names one write of one value."""
+    return sealed[:HEADER_BYTES]
+
+
+def _cipher(root: bytes, name: str) -> AESGCM:
+    return AESGCM(hmac.digest(root, name.encode(), "sha256"))
+
+
+def _roots() -> tuple[tuple[bytes, bytes], ...]:
+    return _derive((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+@lru_cache(maxsize=8)
+def _derive(secrets: tuple[str, ...]) -> tuple[tuple[bytes, bytes], ...]:
+    roots = (
+        hmac.digest(secret.encode(), b"backoffice/store/seal/1", "sha256")
+        for secret in secrets
+    )
+    return tuple((root, hmac.digest(root, b"id", "sha256")[:4]) for root in roots)

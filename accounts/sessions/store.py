@@ -1,0 +1,338 @@
+"""The session engine (SESSION_ENGINE).
+
+What Django's stock cache engine gets wrong for us, and this one must not:
+
+* An outage is not a sign-out. `load` raises when the store does not answer; it never
+  answers "nobody" because it could not ask.
+* A dead session never comes back. `save` replaces a value only if it is still the
+  value that was read, in one command on the server; there is no moment between
+  looking and writing into which a kill could fall and be undone.
+* Two writers do not undo each other. The one who comes second merges its own changes
+  into what the first one wrote.
+* A use never rewrites the value. It moves the expiry, at most once a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import (
+    VALID_KEY_CHARS,
+    CreateError,
+    SessionBase,
+    UpdateError,
+)
+from django.utils.crypto import get_random_string
+
+from accounts import keys
+from accounts.sessions import clock, fence, index, ledger, seal
+from accounts.sessions.connections import answering, client
+from accounts.sessions.errors import StoreUnavailable
+from accounts.sessions.record import Record
+from accounts.sessions.seal import NotSealed
+
+log = logging.getLogger(__name__)
+
+TOUCH_SECONDS = 60
+MERGE_ATTEMPTS = 5
+
+_LOAD = """
+return {redis.call('GET', KEYS[1]), redis.call('PEXPIRETIME', KEYS[1]),
+        redis.call('GET', KEYS[2])}
+"""
+
+# The header of a sealed value is never the same twice, so comparing it tells whether
+# this is still the value that the writer had read.
+_REPLACE = f"""
+local current = redis.call('GET', KEYS[1])
+if not current then return 0 end
+if string.sub(current, 1, {seal.HEADER_BYTES}) ~= ARGV[1] then return current end
+redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
+return 1
+"""
+
+
+class SessionStore(SessionBase):
+    """One browser's session.
+
+    Besides Django's contract: `session_id` is the public reference, and `begin` turns
+    a session that only carried a sign-in into a live one.
+    """
+
+    def __init__(self, session_key: str | None = None) -> None:
+        self._record: Record | None = None
+        self._read: bytes = b""
+        self._last_used = 0.0
+        self.was_ended = False
+        super().__init__(session_key)
+
+    # Only a value of our own form ever becomes part of a question to the store.
+    def _validate_session_key(self, key: str | None) -> bool:
+        return keys.is_session_key(key)
+
+    def open(self) -> None:
+        """Asks the store now rather than at first use."""
+        self._get_session()  # type: ignore[attr-defined]
+
+    @property
+    def session_id(self) -> str | None:
+        """The public reference; None when there is no session."""
+        self.open()
+        return self._record.id if self._record else None
+
+    @property
+    def record(self) -> Record | None:
+        """What is stored, with the limits; None when there is no session."""
+        self.open()
+        return self._record
+
+    @property
+    def last_used(self) -> float:
+        """Seconds since the epoch; at most TOUCH_SECONDS behind."""
+        return self._last_used
+
+    def begin(self, data: dict[str, Any], person: str, origin: str | None) -> None:
+        """Makes this a live session from now on, with these contents and no others.
+
+        Nothing planted before the sign-in survives, and the key is a new one: what the
+        browser brought is removed from the store first. The value is written, and with
+        it listed, at the next `save`.
+        """
+        self.flush()
+        self.update(data)
+        now = clock.now()
+        self._record = Record(
+            id="",
+            began=now,
+            ends=now + settings.SESSION_ABSOLUTE_SECONDS,
+            idle=settings.SESSION_IDLE_SECONDS,
+            data={},
+            person=person,
+            origin=origin,
+        )
+
+    # Django's contract ----------------------------------------------------
+
+    def load(self) -> dict[str, Any]:
+        """The contents; empty when there is no live session under this key.
+
+        Raises StoreUnavailable or StoreNotFenced when that cannot be known. One round
+        trip, and a second one at most once a minute.
+        """
+        found = self._find(cast("str | None", self._session_key))
+        if found is None:
+            self._session_key = None
+            return {}
+        self._record, self._read, expiry = found
+        self._last_used = self._record.last_used(expiry)
+        self._touch()
+        return dict(self._record.data)
+
+    def exists(self, session_key: str) -> bool:
+        return self._find(session_key) is not None
+
+    def create(self) -> None:
+        """Stores the session under a new key that nobody brought."""
+        for _ in range(3):
+            self._session_key = self._get_new_session_key()
+            try:
+                self.save(must_create=True)
+            except CreateError:
+                continue
+            self.modified = True
+            return
+        raise StoreUnavailable("keys-collide")
+
+    def _get_new_session_key(self) -> str:
+        # Django looks first whether the key is free; creating only what is not there
+        # is both safer and one round trip shorter.
+        return get_random_string(32, VALID_KEY_CHARS)
+
+    def save(self, must_create: bool = False) -> None:
+        """Writes the contents, if the session is still there.
+
+        Raises UpdateError when it was ended meanwhile, CreateError when the key was
+        taken, StoreUnavailable when the store does not answer.
+        """
+        if self.session_key is None:
+            return self.create()
+        data = dict(self._get_session(no_load=must_create))  # type: ignore[attr-defined]
+        if must_create:
+            self._insert(data)
+        else:
+            self._replace(data)
+        return None
+
+    def delete(self, session_key: str | None = None) -> None:
+        """Ends the session in the store; no error when it is gone already."""
+        key = session_key or self.session_key
+        if keys.is_session_key(key):
+            with answering():
+                ledger.erase(client(), keys.session_ids(cast("str", key)))
+
+    def flush(self) -> None:
+        super().flush()
+        self._record = None
+        self.was_ended = True
+
+    def cycle_key(self) -> None:
+        """Moves the session to a new key; the old one is gone first.
+
+        If the old one was ended meanwhile, so is this: a kill must not lose the race
+        against a rotation. Raises UpdateError then.
+        """
+        data = dict(self._get_session())  # type: ignore[attr-defined]
+        old, record = self.session_key, self._record
+        if old is None:
+            return
+        with answering():
+            ended = ledger.erase(client(), keys.session_ids(old))
+        if not ended:
+            raise UpdateError
+        self._session_cache = data
+        self._record = record
+        self.create()
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Takes what has expired out of the index; values expire by themselves."""
+        with answering():
+            while index.prune(client(), clock.now(), 1000):
+                pass
+
+    # The limits are the record's, and no view or library moves them.
+    def set_expiry(self, value: Any) -> None:
+        return None
+
+    def get_expiry_age(self, **kwargs: Any) -> int:
+        """Seconds until the nearer of the two limits, if not used again."""
+        if self._record is None:
+            return settings.SESSION_SIGN_IN_SECONDS
+        now = clock.now()
+        return max(0, int(self._record.expiry(now) / 1000 - now))
+
+    def get_expire_at_browser_close(self) -> bool:
+        return True
+
+    # Steps ----------------------------------------------------------------
+
+    def _find(self, session_key: str | None) -> tuple[Record, bytes, int] | None:
+        if not keys.is_session_key(session_key):
+            return None
+        for identifier in keys.session_ids(cast("str", session_key)):
+            value, expiry, cutoff = _ask(identifier)
+            if value is None:
+                continue
+            record = _open(identifier, value)
+            if record and record.is_live(expiry, int(cutoff or 0), clock.now()):
+                return record, value, expiry
+        return None
+
+    def _touch(self) -> None:
+        record, now = self._record, clock.now()
+        if record is None or now - self._last_used < TOUCH_SECONDS:
+            return
+        with answering():
+            # The value first: where it is gone, there is nothing to list.
+            if client().pexpireat(record.name, record.expiry(now), gt=True):
+                self._last_used = now
+                if record.person:
+                    index.move(client(), record, now)
+
+    def _insert(self, data: dict[str, Any]) -> None:
+        now = clock.now()
+        record = self._new_record(now).with_data(data)
+        sealed = _sealed(record)
+        with answering():
+            if record.person:
+                index.enter(client(), record, now)
+            if not client().set(
+                record.name, sealed, nx=True, pxat=record.expiry(now)
+            ):
+                raise CreateError
+        self._record, self._read, self._last_used = record, sealed, now
+
+    def _new_record(self, now: float) -> Record:
+        identifier = keys.session_id(cast("str", self.session_key))
+        if self._record is not None:
+            kept = self._record
+            return Record(
+                identifier,
+                kept.began,
+                kept.ends,
+                kept.idle,
+                {},
+                kept.person,
+                kept.origin,
+            )
+        life = settings.SESSION_SIGN_IN_SECONDS
+        return Record(identifier, now, now + life, life, {})
+
+    def _replace(self, data: dict[str, Any]) -> None:
+        if self._record is None:
+            raise UpdateError
+        for _ in range(MERGE_ATTEMPTS):
+            now = clock.now()
+            record = self._record.with_data(data)
+            sealed = _sealed(record)
+            with answering():
+                answer = _run(
+                    _REPLACE,
+                    [record.name],
+                    [seal.header(self._read), sealed, record.expiry(now)],
+                )
+            if answer == 1:
+                self._record, self._read, self._last_used = record, sealed, now
+                self._session_cache = data
+                return
+            if answer == 0:
+                raise UpdateError
+            data = self._merged(data, answer)
+        raise StoreUnavailable("contended")
+
+    def _merged(self, mine: dict[str, Any], current: bytes) -> dict[str, Any]:
+        """My changes on top of what another request wrote since I read."""
+        before = cast("Record", self._record)
+        now_stored = _open(before.id, current)
+        if now_stored is None:
+            raise UpdateError
+        merged = dict(now_stored.data)
+        for key in before.data.keys() | mine.keys():
+            if key not in mine:
+                merged.pop(key, None)
+            elif key not in before.data or before.data[key] != mine[key]:
+                merged[key] = mine[key]
+        self._record, self._read = now_stored, current
+        return merged
+
+
+def _ask(identifier: str) -> tuple[bytes | None, int, bytes | None]:
+    names = [keys.value(identifier), keys.cutoff(identifier[0])]
+    with answering():
+        answer = _run(_LOAD, names, [])
+        while not fence.stands():
+            fence.raise_with(ledger.replay)
+            answer = _run(_LOAD, names, [])
+    return cast("tuple[bytes | None, int, bytes | None]", answer)
+
+
+def _run(script: str, names: list[str], arguments: list[Any]) -> Any:
+    """One script in one round trip; a server that does not know it yet is taught it."""
+    return client().eval(script, len(names), *names, *arguments)
+
+
+def _open(identifier: str, value: bytes) -> Record | None:
+    try:
+        return Record.unseal(identifier, value)
+    except NotSealed as error:
+        log.warning("session_refused session_id=%s because=%s", identifier, error)
+        return None
+
+
+def _sealed(record: Record) -> bytes:
+    sealed = record.seal()
+    if len(sealed) > seal.MAX_BYTES:
+        raise ValueError(f"a session of {len(sealed)} bytes is too large to keep")
+    return sealed

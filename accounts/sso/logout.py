@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.crypto import constant_time_compare
+from social_core.exceptions import SocialAuthBaseException
+from social_django.utils import load_backend, load_strategy
+
+from accounts.sso import sign_in
+
+log = logging.getLogger(__name__)
+
+STATE_COOKIE = "signed_out_state"
+STATE_SECONDS = 600
+
+
+def provider_sign_out(request: HttpRequest, found: dict[str, Any]) -> tuple[str, str]:
+    """Where the provider ends its session, and the state it must bring back.
+
+    `found` is the session's `sign_in`. Both are "" when the provider cannot be asked
+    or has no such place: our own session is over either way (OpenID Connect
+    RP-Initiated Logout 1.0).
+    """
+    try:
+        backend = load_backend(load_strategy(request), found["provider"], None)
+        endpoint = backend.end_session_endpoint()
+    except (SocialAuthBaseException, KeyError) as error:
+        log.warning("provider_not_told error=%s", type(error).__name__)
+        return "", ""
+    if not endpoint:
+        return "", ""
+    state = secrets.token_urlsafe(24)
+    query = {
+        "client_id": backend.setting("KEY"),
+        "post_logout_redirect_uri": urljoin(settings.SITE_URL, reverse("signed-out")),
+        "state": state,
+    }
+    if found.get("id_token"):
+        query["id_token_hint"] = found["id_token"]
+    separator = "&" if "?" in endpoint else "?"
+    return f"{endpoint}{separator}{urlencode(query)}", state
+
+
+def remember_state(response: HttpResponseBase, state: str) -> None:
+    """Keeps the state in the browser, where only the way back reads it."""
+    response.set_cookie(
+        STATE_COOKIE,
+        state,
+        max_age=STATE_SECONDS,
+        path=reverse("signed-out"),
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def came_back(request: HttpRequest) -> bool:
+    """Whether this is the provider sending back the browser that we sent."""
+    expected = request.COOKIES.get(STATE_COOKIE, "")
+    return bool(expected) and constant_time_compare(
+        request.GET.get("state", ""), expected
+    )
+
+
+def sign_in_of(request: HttpRequest) -> dict[str, Any]:
+    """How the present session was signed in; empty when there is none."""
+    found: dict[str, Any] = request.session.get(sign_in.SESSION_KEY, {})
+    return found

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from django.db import DatabaseError
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from social_core.exceptions import SocialAuthBaseException
+
+from accounts import audit
+from accounts.browser import Browser
+from accounts.sso.errors import kind_and_status
+
+log = logging.getLogger(__name__)
+
+
+class SignInMiddleware:
+    """Every way in which a sign-in can fail ends on a page of our own words.
+
+    The provider's words stay out of the page, the log and the audit: whoever can make
+    a provider answer can write them (security.md, OID-26).
+    """
+
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase]
+    ) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
+        if not isinstance(exception, SocialAuthBaseException):
+            return None
+        kind, status = kind_and_status(exception)
+        reference = getattr(request, "request_id", "")
+        log.warning(
+            "sign_in_refused kind=%s code=%s stage=%s claim=%s",
+            kind,
+            exception.code,
+            exception.stage,
+            exception.claim,
+        )
+        _record(request, exception, kind, reference)
+        context = {"kind": kind, "reference": reference, "retry_url": reverse("sign-in")}
+        return render(request, "accounts/refused.html", context, status=status)
+
+
+def _record(
+    request: HttpRequest, error: SocialAuthBaseException, kind: str, reference: str
+) -> None:
+    try:
+        audit.record(
+            audit.Event.SIGN_IN_REFUSED,
+            subject=getattr(error, "subject", ""),
+            address=Browser.of(request).address or None,
+            reason=kind,
+            details={"code": error.code, "stage": error.stage, "request": reference},
+        )
+    except DatabaseError:
+        log.exception("audit_not_written event=%s", audit.Event.SIGN_IN_REFUSED)

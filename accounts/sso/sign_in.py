@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from accounts.profile import StaffProfile
+
+SESSION_KEY = "sign_in"
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """One sign-in: who, through whom, when, from where.
+
+    `sid` is the provider's own session; `authenticated_at` is when the person proved
+    who they are, in seconds since the epoch; the ID token is kept, under the seal,
+    only to tell the provider at sign-out which session is meant.
+    """
+
+    profile: StaffProfile
+    provider: str
+    sid: str | None
+    authenticated_at: int
+    id_token: str
+    address: str = ""
+    agent: str = ""
+
+    def seen_from(self, address: str, agent: str) -> Self:
+        return replace(self, address=address, agent=agent)
+
+    def to_session(self) -> dict[str, Any]:
+        return {
+            "provider": self.provider,
+            "sid": self.sid,
+            "authenticated_at": self.authenticated_at,
+            "id_token": self.id_token,
+            "address": self.address,
+            "agent": self.agent,
+        }

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from social_django.strategy import DjangoStrategy
+
+from accounts.sso.destination import own_path
+
+
+class SiteStrategy(DjangoStrategy):
+    """social-auth, held to what this site knows about itself.
+
+    Addresses are built from SITE_URL and not from the request's Host header, and the
+    place to return to is one of our own paths or nothing.
+    """
+
+    def build_absolute_uri(self, path: str | None = None) -> str:
+        return urljoin(f"{settings.SITE_URL}/", path or "")
+
+    def request_host(self) -> str:
+        return urlsplit(settings.SITE_URL).netloc
+
+    def get_request_data(self, merge: bool = True) -> Any:
+        data = super().get_request_data(merge)
+        if REDIRECT_FIELD_NAME not in data:
+            return data
+        data = data.copy()
+        data[REDIRECT_FIELD_NAME] = own_path(data[REDIRECT_FIELD_NAME])
+        return data

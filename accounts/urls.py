@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from django.urls import include, path
+from social_django.views import auth
+
+from accounts import views
+
+# Not social-auth's own list: linking, unlinking and launch bridges are no way in here.
+sso = (
+    [
+        path("login/<str:backend>/", auth, name="begin"),
+        path("complete/<str:backend>/", views.complete, name="complete"),
+    ],
+    "social",
+)
+
+urlpatterns = [
+    path("sign-in/", views.sign_in, name="sign-in"),
+    path("sign-out/", views.sign_out, name="sign-out"),
+    path("signed-out/", views.signed_out, name="signed-out"),
+    path(
+        "sessions/end-others/", views.end_other_sessions, name="end-other-sessions"
+    ),
+    path("sessions/<str:session_id>/end/", views.end_session, name="end-session"),
+    path("sso/", include(sso)),
+]

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME, login
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_POST, require_safe
+from social_core.actions import do_complete
+from social_django.utils import psa
+
+from accounts import audit
+from accounts.models import User
+from accounts.profile import StaffProfile
+from accounts.sessions import live
+from accounts.sso import logout
+from accounts.sso.destination import own_path
+
+
+@require_safe
+@never_cache
+@login_not_required
+def sign_in(request: HttpRequest) -> HttpResponseBase:
+    """The page where sign-in starts. Makes no session and asks nobody anything."""
+    target = own_path(request.GET.get(REDIRECT_FIELD_NAME), reverse("home"))
+    if request.user.is_authenticated:
+        return HttpResponseRedirect(target)
+    brought = settings.SESSION_COOKIE_NAME in request.COOKIES
+    context = {
+        "next": target,
+        "providers": [{"name": "oidc", "label": settings.OIDC_LABEL}],
+        "notice": "ended" if brought else None,
+    }
+    return render(request, "accounts/sign_in.html", context)
+
+
+@require_GET
+@never_cache
+@csrf_exempt  # a cross-site GET by design; `state` is what binds it to this browser
+@login_not_required
+@psa("social:complete")
+def complete(request: HttpRequest, backend: str) -> HttpResponseBase:
+    """The provider sends the browser back here.
+
+    `user` is withheld from the library: to it, a person who is signed in already
+    would be linking a second identity to the first account, without a new session.
+    """
+    answer: HttpResponseBase = do_complete(
+        request.backend,  # type: ignore[attr-defined]
+        _begin,
+        user=None,
+        redirect_name=REDIRECT_FIELD_NAME,
+        request=request,
+    )
+    return answer
+
+
+def _begin(backend: Any, user: User, social_user: Any) -> None:
+    """Ends whatever session this browser had and begins another one."""
+    request = backend.strategy.request
+    previous = request.session.record
+    request.session.flush()
+    if previous and previous.person:
+        _record_end(audit.Event.REPLACED, previous.id, previous.data)
+    user.backend = "accounts.sso.backend.StaffOpenIdConnect"
+    login(request, user)
+
+
+@require_POST
+@never_cache
+@login_not_required
+def sign_out(request: HttpRequest) -> HttpResponseBase:
+    """Ends the session here first, then goes to end the provider's."""
+    found = logout.sign_in_of(request)
+    record = request.session.record
+    request.session.flush()
+    if record and record.person:
+        _record_end(audit.Event.SIGNED_OUT, record.id, record.data)
+    address, state = logout.provider_sign_out(request, found) if found else ("", "")
+    response = redirect(address or reverse("signed-out"))
+    if state:
+        logout.remember_state(response, state)
+    response["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+@require_safe
+@never_cache
+@login_not_required
+def signed_out(request: HttpRequest) -> HttpResponseBase:
+    """The end of a sign-out. Changes nothing, whatever it is sent."""
+    told = True if logout.came_back(request) else None
+    response = render(
+        request, "accounts/signed_out.html", {"provider_signed_out": told}
+    )
+    if told:
+        response.delete_cookie(logout.STATE_COOKIE, path=reverse("signed-out"))
+    return response
+
+
+@require_POST
+def end_session(request: HttpRequest, session_id: str) -> HttpResponseBase:
+    """Ends one of one's own sessions. Somebody else's is not found, not forbidden."""
+    own = {session.id for session in _own_sessions(request)}
+    if session_id in own and session_id != request.session.session_id:
+        _end_own(request, [session_id])
+    return redirect("sessions")
+
+
+@require_POST
+def end_other_sessions(request: HttpRequest) -> HttpResponseBase:
+    """Ends every session of one's own but this one."""
+    current = request.session.session_id
+    others = [s.id for s in _own_sessions(request) if s.id != current]
+    if others:
+        _end_own(request, others)
+    return redirect("sessions")
+
+
+def _own_sessions(request: HttpRequest) -> list[live.LiveSession]:
+    profile = StaffProfile.from_session(request.session)
+    return live.of_person(profile.issuer, profile.sub) if profile else []
+
+
+def _end_own(request: HttpRequest, session_ids: list[str]) -> None:
+    user = request.user
+    live.end(session_ids, by=user.get_username(), event=audit.Event.ENDED)
+
+
+def _record_end(event: audit.Event, session_id: str, data: dict[str, Any]) -> None:
+    profile = StaffProfile.from_session(data)
+    name = profile.username if profile else ""
+    audit.record(event, actor=name, subject=name, session_id=session_id)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+
+from backoffice.proxy.routes import RouteTableError, load_routes
+
+
+def check_routes(**kwargs: Any) -> list[CheckMessage]:
+    """backoffice.E001: the route table cannot be used."""
+    if settings.ROUTES_FILE is None:
+        return []
+    try:
+        load_routes(settings.ROUTES_FILE)
+    except RouteTableError as error:
+        return [Error(problem, id="backoffice.E001") for problem in error.problems]
+    return []
+
+
+def check_site(**kwargs: Any) -> list[CheckMessage]:
+    """What must not be so in production (`check --deploy`)."""
+    found: list[CheckMessage] = []
+    if not settings.SERVED_OVER_HTTPS:
+        found.append(Error("SITE_URL must use https.", id="backoffice.E002"))
+    if settings.OIDC_ISSUER.startswith("http://"):
+        found.append(Error("OIDC_ISSUER must use https.", id="backoffice.E003"))
+    if not settings.ADMIN_GROUPS:
+        found.append(
+            Warning(
+                "ADMIN_GROUPS is empty: nobody can end a session in the admin.",
+                id="backoffice.W001",
+            )
+        )
+    return found

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+
+from accounts.sessions.connections import is_answering
+
+
+class HealthMiddleware:
+    """`/livez`: this process runs. `/readyz`: it can do its work.
+
+    Answered before hosts, sessions and languages are looked at, so that a probe needs
+    no Host header and never costs a session.
+    """
+
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase]
+    ) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path == "/livez":
+            return _answer({"process": True})
+        if request.path == "/readyz":
+            return _answer({"store": is_answering(), "database": _database_answers()})
+        return self.get_response(request)
+
+
+def _answer(parts: dict[str, bool]) -> HttpResponseBase:
+    response = JsonResponse(
+        {name: "ok" if works else "down" for name, works in parts.items()},
+        status=200 if all(parts.values()) else 503,
+    )
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
+
+from accounts.profile import StaffProfile
+from accounts.sessions import live
+from backoffice.proxy.routes import current_routes
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponseBase:
+    """Who I am, what I can reach, when my session ends."""
+    profile = StaffProfile.from_session(request.session)
+    if profile is None:
+        return redirect("sign-in")
+    context = {
+        "profile": profile,
+        "routes": current_routes().routes_for(profile),
+        "session": live.LiveSession.of(
+            request.session.record, request.session.last_used, current=True
+        ),
+    }
+    return render(request, "pages/home.html", context)
+
+
+@require_safe
+def sessions(request: HttpRequest) -> HttpResponseBase:
+    """My own sessions, this one marked."""
+    profile = StaffProfile.from_session(request.session)
+    if profile is None:
+        return redirect("sign-in")
+    current = request.session.session_id
+    found = [
+        replace(session, current=session.id == current)
+        for session in live.of_person(profile.issuer, profile.sub)
+    ]
+    return render(request, "pages/sessions.html", {"sessions": found})

@@ -1,0 +1,27 @@
+"""Configuration of the production web server, gunicorn (`make serve`)."""
+
+from __future__ import annotations
+
+import os
+
+_proxies = os.environ.get("TRUSTED_PROXIES", "")
+
+wsgi_app = "backoffice.wsgi"
+bind = f"{os.environ.get('BIND_ADDRESS', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+threads = int(os.environ.get("WEB_THREADS", "16"))
+# Watches the worker, not a request: the proxy keeps its own deadlines.
+timeout = 60
+graceful_timeout = 20
+keepalive = 5
+max_requests = 20000
+max_requests_jitter = 2000
+limit_request_line = 8190
+limit_request_field_size = 16380
+forwarded_allow_ips = _proxies or "127.0.0.1,::1"
+umask = 0o077
+# One line per request is nginx's job; ours are the gate's and the audit's.
+accesslog = None
+errorlog = "-"
+control_socket_disable = True

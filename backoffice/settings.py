@@ -1,0 +1,239 @@
+"""The whole configuration, read from the environment (docs/settings.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from backoffice.env import Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Environment()
+
+
+def _origin(url: str) -> str:
+    return "{0.scheme}://{0.netloc}".format(urlsplit(url))
+
+
+# The site -----------------------------------------------------------------
+
+DEBUG = env.boolean("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
+PORT = env.port("PORT", 8000)
+SITE_URL = env.site_origin("SITE_URL", f"http://localhost:{PORT}")
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", urlsplit(SITE_URL).hostname)
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+SERVED_OVER_HTTPS = SITE_URL.startswith("https://")
+
+ROOT_URLCONF = "backoffice.urls"
+WSGI_APPLICATION = "backoffice.wsgi.application"
+
+INSTALLED_APPS = [
+    "backoffice.apps.BackofficeConfig",
+    "accounts.apps.AccountsConfig",
+    "backoffice.apps.AdminConfig",
+    "social_django",
+    "csp",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+
+# The gate stands right behind the session: what it refuses costs nothing more,
+# and no later middleware can answer in its place.
+MIDDLEWARE = [
+    "backoffice.request_id.RequestIdMiddleware",
+    "backoffice.health.HealthMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "accounts.sessions.middleware.SessionMiddleware",
+    "backoffice.proxy.gate.GateMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.sso.middleware.SignInMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+# The database -------------------------------------------------------------
+
+DATABASES = {
+    "default": env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # Writers wait for each other instead of failing, and readers never wait.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+# The session store --------------------------------------------------------
+
+STORE = env.store("REDIS_URL")
+# Each wait is bounded so that an outage is an answer (503) within a second.
+STORE_TIMEOUT_SECONDS = 0.4
+SESSION_STORE_ALIAS = "sessions"
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    SESSION_STORE_ALIAS: {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": STORE.url,
+        "OPTIONS": {
+            "CONNECTION_FACTORY": f"accounts.sessions.connections.{STORE.kind}",
+            "SENTINELS": STORE.sentinels,
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "CONNECTION_POOL_KWARGS": {
+                "socket_timeout": STORE_TIMEOUT_SECONDS,
+                "socket_connect_timeout": STORE_TIMEOUT_SECONDS,
+                "max_connections": 64,
+            },
+        },
+    },
+}
+
+SESSION_ENGINE = "accounts.sessions.store"
+SESSION_COOKIE_NAME = "__Host-session_id" if SERVED_OVER_HTTPS else "session_id"
+SESSION_COOKIE_SECURE = SERVED_OVER_HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_IDLE_SECONDS = env.seconds("SESSION_IDLE_SECONDS", 30 * 60)
+SESSION_ABSOLUTE_SECONDS = env.seconds("SESSION_ABSOLUTE_SECONDS", 8 * 3600)
+if SESSION_IDLE_SECONDS > SESSION_ABSOLUTE_SECONDS:
+    env.problem("SESSION_IDLE_SECONDS", "must not exceed SESSION_ABSOLUTE_SECONDS")
+SESSION_SIGN_IN_SECONDS = 10 * 60
+
+# Sign-in ------------------------------------------------------------------
+
+OIDC_ISSUER = env.web_address("OIDC_ISSUER")
+OIDC_LABEL = env.text("OIDC_LABEL", urlsplit(OIDC_ISSUER).hostname or "SSO")
+OIDC_GROUPS_CLAIM = env.text("OIDC_GROUPS_CLAIM", "groups")
+STAFF_GROUPS = frozenset(env.names("STAFF_GROUPS"))
+ADMIN_GROUPS = frozenset(env.names("ADMIN_GROUPS"))
+PROFILE_URL = env.web_address("PROFILE_URL", "")
+if not STAFF_GROUPS:
+    env.problem("STAFF_GROUPS", "is required: name the groups that may sign in")
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "accounts.sso.backend.StaffOpenIdConnect",
+    "accounts.rights.GroupPermissions",
+]
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
+
+SOCIAL_AUTH_URL_NAMESPACE = "social"
+SOCIAL_AUTH_STRATEGY = "accounts.sso.strategy.SiteStrategy"
+SOCIAL_AUTH_RAISE_EXCEPTIONS = False
+SOCIAL_AUTH_PIPELINE = (
+    "social_core.pipeline.social_auth.social_details",
+    "social_core.pipeline.social_auth.social_uid",
+    "accounts.sso.pipeline.read_profile",
+    "accounts.sso.pipeline.admit_staff",
+    "accounts.sso.pipeline.enter_user",
+    "social_core.pipeline.social_auth.social_user",
+    "social_core.pipeline.social_auth.associate_user",
+    "accounts.sso.pipeline.attach_sign_in",
+)
+SOCIAL_AUTH_OIDC_OIDC_ENDPOINT = OIDC_ISSUER.rstrip("/")
+SOCIAL_AUTH_OIDC_ID_TOKEN_ISSUER = OIDC_ISSUER
+SOCIAL_AUTH_OIDC_KEY = env.text("OIDC_CLIENT_ID")
+SOCIAL_AUTH_OIDC_SECRET = env.text("OIDC_CLIENT_SECRET")
+SOCIAL_AUTH_OIDC_SCOPE = env.text("OIDC_SCOPES", "").replace(",", " ").split()
+SOCIAL_AUTH_OIDC_GROUPS_KEY = OIDC_GROUPS_CLAIM
+SOCIAL_AUTH_OIDC_USE_PKCE = True
+SOCIAL_AUTH_OIDC_STATE_LIFETIME = SESSION_SIGN_IN_SECONDS
+SOCIAL_AUTH_OIDC_NONCE_LIFETIME = SESSION_SIGN_IN_SECONDS
+SOCIAL_AUTH_OIDC_JWT_LEEWAY = 60
+
+# The routes ---------------------------------------------------------------
+
+ROUTES_FILE = env.path("ROUTES_FILE")
+
+# Browser defences ---------------------------------------------------------
+
+CSRF_COOKIE_NAME = "__Host-csrftoken" if SERVED_OVER_HTTPS else "csrftoken"
+CSRF_COOKIE_SECURE = SERVED_OVER_HTTPS
+CSRF_COOKIE_HTTPONLY = True
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+LANGUAGE_COOKIE_SECURE = SERVED_OVER_HTTPS
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+SECURE_HSTS_SECONDS = 365 * 86400 if SERVED_OVER_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SERVED_OVER_HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# The forms for sign-in and sign-out post to us and are redirected to the provider and
+# to wherever it sends people; Chromium holds the whole chain to form-action.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF, "https:", _origin(OIDC_ISSUER)],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+
+# Language and time --------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = env.text("TIME_ZONE", "UTC")
+USE_TZ = True
+
+# Static files -------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# Logs ---------------------------------------------------------------------
+
+LOGGING_CONFIG = "backoffice.logs.configure"
+LOGGING = {"json": not DEBUG}
+
+env.seal()

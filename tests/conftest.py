@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import time_machine
+from django.core.cache import caches
+from django_redis.pool import ConnectionFactory
+from pytest_django.fixtures import Settings
+
+from accounts.sessions import clock, fence
+from backoffice.demo.store import EmbeddedStore
+
+Travel = time_machine.Traveller
+
+
+@pytest.fixture
+def travel() -> Iterator[Travel]:
+    """A clock that can be moved: `travel.shift(seconds)`. The store's own stays."""
+    with time_machine.travel(time.time(), tick=True) as traveller:
+        yield traveller
+
+
+@pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
+    """One real Valkey for all tests of this process."""
+    with EmbeddedStore(tmp_path_factory.mktemp("store")) as server:
+        yield server
+
+
+@pytest.fixture
+def store(store_server: EmbeddedStore, settings: Settings) -> Iterator[redis.Redis]:
+    """An empty session store, and a client of its own to look into it."""
+    if not store_server.is_alive():
+        store_server.start()
+    use_store(settings, store_server.url)
+    client = redis.Redis.from_url(store_server.url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+def use_store(settings: Settings, url: str) -> None:
+    """Points the site at another store, as a new process would be."""
+    cache = settings.CACHES["sessions"]
+    settings.CACHES = {**settings.CACHES, "sessions": {**cache, "LOCATION": url}}
+    fence.forget()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process(tmp_path: Path) -> Iterator[None]:
+    """What a process keeps in memory must not leak from one test into the next."""
+    clock.reset()
+    fence.forget()
+    yield
+    clock.reset()
+    for pool in ConnectionFactory._pools.values():
+        pool.disconnect()
+    ConnectionFactory._pools.clear()
+    caches.close_all()

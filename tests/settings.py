@@ -1,0 +1,38 @@
+"""The production settings, told where the tests' own servers are."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.update(
+    {
+        "DEBUG": "false",
+        "SECRET_KEY": "tests-only-" + "k" * 50,
+        "SITE_URL": "http://localhost",
+        "DATABASE_URL": "sqlite://:memory:",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "OIDC_ISSUER": "http://127.0.0.1:1",
+        "OIDC_CLIENT_ID": "backoffice",
+        "OIDC_CLIENT_SECRET": "tests-only",
+        "STAFF_GROUPS": "staff",
+        "ADMIN_GROUPS": "security-admins",
+        "ROUTES_FILE": "",
+        "SESSION_IDLE_SECONDS": "1800",
+        "SESSION_ABSOLUTE_SECONDS": "28800",
+        "TRUSTED_PROXIES": "",
+    }
+)
+
+
+from backoffice.settings import *  # noqa: E402, F403
+from backoffice.settings import STORAGES  # noqa: E402
+
+ALLOWED_HOSTS = ["localhost", "testserver", "127.0.0.1"]
+STORAGES = {
+    **STORAGES,
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
