@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
@@ -16,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import keys
 from accounts.models import AuditEntry, LiveSession, User
+from accounts.request import StaffRequest
 from accounts.sessions import live
 from accounts.sessions.live import Order
 
@@ -66,7 +66,15 @@ class UserAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("at", "event", "actor", "subject", "session_id", "address", "reason")
+    list_display = (
+        "at",
+        "event",
+        "actor",
+        "subject",
+        "session_id",
+        "address",
+        "reason",
+    )
     list_filter = ("event",)
     search_fields = ("=subject", "=actor", "=session_id")
     date_hierarchy = "at"
@@ -79,7 +87,9 @@ class LiveSessionAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            path("", wrap(self.changelist_view), name="accounts_livesession_changelist"),
+            path(
+                "", wrap(self.changelist_view), name="accounts_livesession_changelist"
+            ),
             path(
                 "end/",
                 wrap(require_POST(self.end_view)),
@@ -92,7 +102,7 @@ class LiveSessionAdmin(ReadOnlyAdmin):
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponseBase:
+    ) -> HttpResponse:
         """One page of the list. Reads only; raises SessionStoreError for a 503."""
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -103,7 +113,7 @@ class LiveSessionAdmin(ReadOnlyAdmin):
         pages = Paginator(range(total), PAGE_SIZE)
         page = pages.get_page(request.GET.get("p"))
         offset = (page.number - 1) * PAGE_SIZE
-        own = request.session.session_id
+        own = _own_session_id(request)
         found = [
             replace(session, current=session.id == own)
             for session in live.page(ORDERS[order], offset, PAGE_SIZE, order != "end")
@@ -121,7 +131,7 @@ class LiveSessionAdmin(ReadOnlyAdmin):
         }
         return render(request, "admin/accounts/livesession/change_list.html", context)
 
-    def end_view(self, request: HttpRequest) -> HttpResponseBase:
+    def end_view(self, request: HttpRequest) -> HttpResponse:
         """Asks first, with the sessions and a reason; then ends exactly those."""
         if not self.may_end(request):
             raise PermissionDenied
@@ -133,12 +143,12 @@ class LiveSessionAdmin(ReadOnlyAdmin):
         if "confirmed" not in request.POST:
             return self._ask(request, chosen)
         reason = request.POST.get("reason", "").strip()[:500]
-        outcome = live.end(chosen, by=request.user.username, reason=reason)  # type: ignore[union-attr]
+        outcome = live.end(chosen, by=request.user.username, reason=reason)
         _tell(request, outcome)
         return redirect("admin:accounts_livesession_changelist")
 
-    def _ask(self, request: HttpRequest, chosen: list[str]) -> HttpResponseBase:
-        own = request.session.session_id
+    def _ask(self, request: HttpRequest, chosen: list[str]) -> HttpResponse:
+        own = _own_session_id(request)
         found = [session for session in map(live.find, chosen) if session]
         context = {
             **self.admin_site.each_context(request),
@@ -151,6 +161,10 @@ class LiveSessionAdmin(ReadOnlyAdmin):
             "back": reverse("admin:accounts_livesession_changelist"),
         }
         return render(request, "admin/accounts/livesession/end.html", context)
+
+
+def _own_session_id(request: HttpRequest) -> str | None:
+    return cast("StaffRequest", request).session.session_id
 
 
 def _tell(request: HttpRequest, outcome: live.Outcome) -> None:

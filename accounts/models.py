@@ -139,7 +139,9 @@ class AuditEntry(models.Model):
     event = models.CharField(_("event"), max_length=64, db_index=True)
     actor = models.CharField(_("by"), max_length=255, blank=True)
     subject = models.CharField(_("whom"), max_length=255, blank=True, db_index=True)
-    session_id = models.CharField(_("session"), max_length=24, blank=True, db_index=True)
+    session_id = models.CharField(
+        _("session"), max_length=24, blank=True, db_index=True
+    )
     address = models.GenericIPAddressField(_("from"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=500, blank=True)
     details = models.JSONField(_("details"), default=dict, blank=True)

@@ -5,17 +5,17 @@ from typing import Any
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY
 from django.contrib.auth import SESSION_KEY as USER_SESSION_KEY
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
 
 from accounts import audit, keys, profile
 from accounts.browser import Browser
 from accounts.models import User
+from accounts.request import StaffRequest
 from accounts.sessions import live
 from accounts.sso import sign_in
 
 
 def begin_session(
-    sender: Any, request: HttpRequest, user: User, **kwargs: Any
+    sender: Any, request: StaffRequest, user: User, **kwargs: Any
 ) -> None:
     """`user_logged_in`: makes the live session, of exactly what the sign-in found.
 

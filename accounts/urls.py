@@ -18,9 +18,7 @@ urlpatterns = [
     path("sign-in/", views.sign_in, name="sign-in"),
     path("sign-out/", views.sign_out, name="sign-out"),
     path("signed-out/", views.signed_out, name="signed-out"),
-    path(
-        "sessions/end-others/", views.end_other_sessions, name="end-other-sessions"
-    ),
+    path("sessions/end-others/", views.end_other_sessions, name="end-other-sessions"),
     path("sessions/<str:session_id>/end/", views.end_session, name="end-session"),
     path("sso/", include(sso)),
 ]

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME, login
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,6 +18,7 @@ from social_django.utils import psa
 from accounts import audit
 from accounts.models import User
 from accounts.profile import StaffProfile
+from accounts.request import StaffRequest
 from accounts.sessions import live
 from accounts.sso import logout
 from accounts.sso.destination import own_path
@@ -26,7 +27,7 @@ from accounts.sso.destination import own_path
 @require_safe
 @never_cache
 @login_not_required
-def sign_in(request: HttpRequest) -> HttpResponseBase:
+def sign_in(request: StaffRequest) -> HttpResponseBase:
     """The page where sign-in starts. Makes no session and asks nobody anything."""
     target = own_path(request.GET.get(REDIRECT_FIELD_NAME), reverse("home"))
     if request.user.is_authenticated:
@@ -45,7 +46,7 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
 @csrf_exempt  # a cross-site GET by design; `state` is what binds it to this browser
 @login_not_required
 @psa("social:complete")
-def complete(request: HttpRequest, backend: str) -> HttpResponseBase:
+def complete(request: StaffRequest, backend: str) -> HttpResponseBase:
     """The provider sends the browser back here.
 
     `user` is withheld from the library: to it, a person who is signed in already
@@ -75,7 +76,7 @@ def _begin(backend: Any, user: User, social_user: Any) -> None:
 @require_POST
 @never_cache
 @login_not_required
-def sign_out(request: HttpRequest) -> HttpResponseBase:
+def sign_out(request: StaffRequest) -> HttpResponseBase:
     """Ends the session here first, then goes to end the provider's."""
     found = logout.sign_in_of(request)
     record = request.session.record
@@ -93,7 +94,7 @@ def sign_out(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 @never_cache
 @login_not_required
-def signed_out(request: HttpRequest) -> HttpResponseBase:
+def signed_out(request: StaffRequest) -> HttpResponseBase:
     """The end of a sign-out. Changes nothing, whatever it is sent."""
     told = True if logout.came_back(request) else None
     response = render(
@@ -105,7 +106,7 @@ def signed_out(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_POST
-def end_session(request: HttpRequest, session_id: str) -> HttpResponseBase:
+def end_session(request: StaffRequest, session_id: str) -> HttpResponseBase:
     """Ends one of one's own sessions. Somebody else's is not found, not forbidden."""
     own = {session.id for session in _own_sessions(request)}
     if session_id in own and session_id != request.session.session_id:
@@ -114,7 +115,7 @@ def end_session(request: HttpRequest, session_id: str) -> HttpResponseBase:
 
 
 @require_POST
-def end_other_sessions(request: HttpRequest) -> HttpResponseBase:
+def end_other_sessions(request: StaffRequest) -> HttpResponseBase:
     """Ends every session of one's own but this one."""
     current = request.session.session_id
     others = [s.id for s in _own_sessions(request) if s.id != current]
@@ -123,12 +124,12 @@ def end_other_sessions(request: HttpRequest) -> HttpResponseBase:
     return redirect("sessions")
 
 
-def _own_sessions(request: HttpRequest) -> list[live.LiveSession]:
+def _own_sessions(request: StaffRequest) -> list[live.LiveSession]:
     profile = StaffProfile.from_session(request.session)
     return live.of_person(profile.issuer, profile.sub) if profile else []
 
 
-def _end_own(request: HttpRequest, session_ids: list[str]) -> None:
+def _end_own(request: StaffRequest, session_ids: list[str]) -> None:
     user = request.user
     live.end(session_ids, by=user.get_username(), event=audit.Event.ENDED)
 

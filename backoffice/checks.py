@@ -5,7 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from backoffice.proxy.routes import RouteTableError, load_routes
+from backoffice.proxy.errors import RouteTableError
+from backoffice.proxy.routes import load_routes
 
 
 def check_routes(**kwargs: Any) -> list[CheckMessage]:

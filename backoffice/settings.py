@@ -210,6 +210,11 @@ CONTENT_SECURITY_POLICY = {
         "object-src": [NONE],
     }
 }
+SILENCED_SYSTEM_CHECKS = [
+    "admin.E410",  # accounts.sessions.middleware takes that place
+    "security.W008",  # the proxy in front redirects; behind it we see http
+    "security.W021",  # whether to preload HSTS is the domain owner's decision
+]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 
 # Language and time --------------------------------------------------------

@@ -24,15 +24,14 @@ os.environ.update(
 )
 
 
-from backoffice.settings import *  # noqa: E402, F403
-from backoffice.settings import STORAGES  # noqa: E402
+from backoffice.settings import *  # noqa: F403
+from backoffice.settings import STORAGES
 
 ALLOWED_HOSTS = ["localhost", "testserver", "127.0.0.1"]
 STORAGES = {
     **STORAGES,
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+STATIC_ROOT = BASE_DIR / "backoffice" / "static"  # noqa: F405
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 from django.conf import settings
@@ -20,12 +20,16 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
-    ConnectionError as RedisConnectionError,
     MaxConnectionsError,
     MovedError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 from redis.retry import Retry
@@ -94,7 +98,7 @@ def sentinel(options: dict[str, Any]) -> SentinelConnectionFactory:
 class _ClusterFactory(ConnectionFactory):
     """django-redis has no Cluster client; this hands out one RedisCluster per URL."""
 
-    _clusters: dict[str, RedisCluster] = {}
+    _clusters: ClassVar[dict[str, RedisCluster]] = {}
 
     def connect(self, url: str) -> Any:
         if url not in self._clusters:
@@ -102,7 +106,11 @@ class _ClusterFactory(ConnectionFactory):
             kwargs.pop("retry")
             nodes = [ClusterNode(h, p) for h, p in self.options["SENTINELS"]]
             address = redis.connection.parse_url(url)
-            address.pop("host", None), address.pop("port", None), address.pop("db", None)
+            (
+                address.pop("host", None),
+                address.pop("port", None),
+                address.pop("db", None),
+            )
             self._clusters[url] = RedisCluster(
                 startup_nodes=nodes, retry=Retry(NoBackoff(), 1), **address, **kwargs
             )

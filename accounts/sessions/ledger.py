@@ -54,7 +54,9 @@ def replay() -> None:
     now = clock.now()
     try:
         rows = list(
-            Revocation.objects.filter(matters_until__gt=datetime.fromtimestamp(now, UTC))
+            Revocation.objects.filter(
+                matters_until__gt=datetime.fromtimestamp(now, UTC)
+            )
         )
     except DatabaseError as error:
         log.error("fence_blocked error=%s", type(error).__name__)
@@ -87,9 +89,7 @@ def set_cutoff(store: Any, before: float) -> None:
     pipeline.execute()
 
 
-def erase(
-    store: Any, ids: Iterable[str], before: float | None = None
-) -> list[Record]:
+def erase(store: Any, ids: Iterable[str], before: float | None = None) -> list[Record]:
     """Removes sessions, value first and index after; gives those that it ended.
 
     An id that is already gone is no error and is not among the ended: of two who kill

@@ -168,9 +168,7 @@ def end_person(
 ) -> Outcome:
     """Ends everything this person has open that began before now."""
     target = f"{user.issuer}\n{user.sub}"
-    return _kill(
-        [(Revocation.Kind.PERSON, target)], by=by, reason=reason, event=event
-    )
+    return _kill([(Revocation.Kind.PERSON, target)], by=by, reason=reason, event=event)
 
 
 def end_origin(issuer: str, sid: str, *, by: str, reason: str = "") -> Outcome:
@@ -249,9 +247,7 @@ def _written(
         return None
 
 
-def _record(
-    ended: Sequence[Record], by: str, reason: str, event: audit.Event
-) -> None:
+def _record(ended: Sequence[Record], by: str, reason: str, event: audit.Event) -> None:
     for record in ended:
         profile = StaffProfile.from_session(record.data)
         try:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
@@ -32,9 +32,7 @@ class SessionMiddleware:
     cookie alone; only a new key sets the cookie and only an ended session deletes it.
     """
 
-    def __init__(
-        self, get_response: Callable[[HttpRequest], HttpResponseBase]
-    ) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -43,8 +41,8 @@ class SessionMiddleware:
         response = self.get_response(request)
         try:
             return self.keep(request, response, brought)
-        except SessionStoreError as error:
-            return unavailable(request, error)
+        except SessionStoreError:
+            return unavailable(request)
         except UpdateError:
             return self.signed_out_meanwhile(request)
 
@@ -53,16 +51,16 @@ class SessionMiddleware:
     ) -> HttpResponseBase | None:
         """Asks the store before any view runs, so that no view meets its outage."""
         try:
-            request.session.open()
-        except SessionStoreError as error:
-            return unavailable(request, error)
+            _session(request).open()
+        except SessionStoreError:
+            return unavailable(request)
         return None
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponseBase | None:
         if isinstance(exception, SessionStoreError):
-            return unavailable(request, exception)
+            return unavailable(request)
         if isinstance(exception, UpdateError):
             return self.signed_out_meanwhile(request)
         return None
@@ -71,7 +69,7 @@ class SessionMiddleware:
         self, request: HttpRequest, response: HttpResponseBase, brought: str | None
     ) -> HttpResponseBase:
         """Writes what changed, and the cookie if the key is another one."""
-        session = request.session
+        session = _session(request)
         if session.accessed:
             patch_vary_headers(response, ("Cookie",))
             patch_cache_control(response, no_store=True, private=True)
@@ -94,6 +92,10 @@ class SessionMiddleware:
         return response
 
 
+def _session(request: HttpRequest) -> SessionStore:
+    return cast("SessionStore", request.session)
+
+
 def read_cookie(request: HttpRequest) -> str | None:
     """The session key that the browser sent, if it is exactly one of proper form.
 
@@ -104,7 +106,8 @@ def read_cookie(request: HttpRequest) -> str | None:
     found = [
         value.strip()
         for given, _, value in (
-            part.partition("=") for part in request.META.get("HTTP_COOKIE", "").split(";")
+            part.partition("=")
+            for part in request.META.get("HTTP_COOKIE", "").split(";")
         )
         if given.strip() == name
     ]
@@ -135,9 +138,11 @@ def delete_cookie(response: HttpResponseBase) -> None:
     )
 
 
-def unavailable(request: HttpRequest, error: SessionStoreError) -> HttpResponse:
-    """503: we cannot tell, so nobody is let in and nobody is signed out."""
-    log.warning("page_unavailable cause=%s path=%s", error.cause, request.path)
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """503: we cannot tell, so nobody is let in and nobody is signed out.
+
+    The cause is in the log already, written where it was met.
+    """
     reference = getattr(request, "request_id", "")
     page = render_to_string("store_down.html", {"reference": reference})
     response = HttpResponse(page, status=503)

@@ -36,7 +36,9 @@ def seal(name: str, content: bytes) -> bytes:
     """The content, readable only by us and only under this store key name."""
     root, secret_id = _roots()[0]
     nonce = os.urandom(12)
-    return VERSION + secret_id + nonce + _cipher(root, name).encrypt(nonce, content, b"")
+    return (
+        VERSION + secret_id + nonce + _cipher(root, name).encrypt(nonce, content, b"")
+    )
 
 
 def unseal(name: str, sealed: bytes) -> bytes:

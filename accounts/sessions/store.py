@@ -121,7 +121,7 @@ class SessionStore(SessionBase):
         Raises StoreUnavailable or StoreNotFenced when that cannot be known. One round
         trip, and a second one at most once a minute.
         """
-        found = self._find(cast("str | None", self._session_key))
+        found = self._find(self._session_key)
         if found is None:
             self._session_key = None
             return {}
@@ -248,9 +248,7 @@ class SessionStore(SessionBase):
         with answering():
             if record.person:
                 index.enter(client(), record, now)
-            if not client().set(
-                record.name, sealed, nx=True, pxat=record.expiry(now)
-            ):
+            if not client().set(record.name, sealed, nx=True, pxat=record.expiry(now)):
                 raise CreateError
         self._record, self._read, self._last_used = record, sealed, now
 

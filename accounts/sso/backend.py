@@ -7,7 +7,7 @@ from social_core.backends.open_id_connect import OpenIdConnectAuth
 from social_core.exceptions import AuthResponseError
 
 
-class StaffOpenIdConnect(OpenIdConnectAuth):  # type: ignore[misc]
+class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
     """The company's OpenID provider: code flow, PKCE S256, exact issuer.
 
     Adds what the library leaves to its users: the discovery document must be the

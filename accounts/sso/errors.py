@@ -6,6 +6,7 @@ SocialAuthBaseException (social-auth)
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from social_core.exceptions import (
     AuthCanceled,
@@ -29,10 +30,10 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-class SignInRefused(AuthPolicyError):  # type: ignore[misc]
+class SignInRefused(AuthPolicyError):
     """Somebody the provider knows, but who may not sign in here."""
 
-    def __init__(self, backend: object, kind: Kind, subject: str) -> None:
+    def __init__(self, backend: Any, kind: Kind, subject: str) -> None:
         super().__init__(backend, stage="pipeline")
         self.kind = kind
         self.subject = subject

@@ -24,9 +24,7 @@ class SignInMiddleware:
     a provider answer can write them (security.md, OID-26).
     """
 
-    def __init__(
-        self, get_response: Callable[[HttpRequest], HttpResponseBase]
-    ) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -47,7 +45,11 @@ class SignInMiddleware:
             exception.claim,
         )
         _record(request, exception, kind, reference)
-        context = {"kind": kind, "reference": reference, "retry_url": reverse("sign-in")}
+        context = {
+            "kind": kind,
+            "reference": reference,
+            "retry_url": reverse("sign-in"),
+        }
         return render(request, "accounts/refused.html", context, status=status)
 
 

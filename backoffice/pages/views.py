@@ -2,34 +2,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from accounts.profile import StaffProfile
+from accounts.request import StaffRequest
 from accounts.sessions import live
 from backoffice.proxy.routes import current_routes
 
 
 @require_safe
-def home(request: HttpRequest) -> HttpResponseBase:
+def home(request: StaffRequest) -> HttpResponseBase:
     """Who I am, what I can reach, when my session ends."""
+    record = request.session.record
     profile = StaffProfile.from_session(request.session)
-    if profile is None:
+    if profile is None or record is None:
         return redirect("sign-in")
     context = {
         "profile": profile,
         "routes": current_routes().routes_for(profile),
-        "session": live.LiveSession.of(
-            request.session.record, request.session.last_used, current=True
-        ),
+        "session": live.LiveSession.of(record, request.session.last_used, current=True),
     }
     return render(request, "pages/home.html", context)
 
 
 @require_safe
-def sessions(request: HttpRequest) -> HttpResponseBase:
+def sessions(request: StaffRequest) -> HttpResponseBase:
     """My own sessions, this one marked."""
     profile = StaffProfile.from_session(request.session)
     if profile is None:

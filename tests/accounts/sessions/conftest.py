@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+
 from accounts import keys
+from accounts.models import User
+from accounts.profile import StaffProfile
+from accounts.rights import SECURITY_ADMINS
 from accounts.sessions.store import SessionStore
 
 ISSUER = "https://idp.example"
@@ -35,3 +42,37 @@ def again(session: SessionStore) -> SessionStore:
 def is_live(session: SessionStore) -> bool:
     """Whether the same cookie would still open a session."""
     return again(session).record is not None
+
+
+@pytest.fixture
+def user() -> User:
+    return User.objects.enter(StaffProfile(**{**PROFILE, "groups": ("staff",)}))[0]
+
+
+@pytest.fixture
+def admin() -> User:
+    profile = {**PROFILE, "sub": "u-admin", "username": "desk", "groups": ("staff",)}
+    admin, _ = User.objects.enter(StaffProfile(**profile))
+    admin.is_staff = True
+    admin.save()
+    admin.groups.add(Group.objects.get(name=SECURITY_ADMINS))
+    return admin
+
+
+def sign_in(client: Client, user: User) -> SessionStore:
+    """Puts a live session of this person behind the client's cookie."""
+    session = SessionStore()
+    session.begin(
+        {
+            "_auth_user_id": str(user.pk),
+            "_auth_user_backend": "accounts.sso.backend.StaffOpenIdConnect",
+            "_auth_user_hash": user.get_session_auth_hash(),
+            "profile": {**PROFILE, "issuer": user.issuer, "sub": user.sub},
+            "sign_in": {"provider": "oidc"},
+        },
+        person=keys.person(user.issuer, user.sub),
+        origin=None,
+    )
+    session.save()
+    client.cookies["session_id"] = str(session.session_key)
+    return session

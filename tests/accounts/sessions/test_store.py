@@ -255,26 +255,20 @@ def test_secret_rotation_without_fallback_ends_everything(
 # Limits --------------------------------------------------------------------------
 
 
-def test_idle_limit_ends_an_unused_session(
-    travel: Travel, settings: Settings
-) -> None:
+def test_idle_limit_ends_an_unused_session(travel: Travel, settings: Settings) -> None:
     session = begin()
     travel.shift(settings.SESSION_IDLE_SECONDS + 1)
     assert not is_live(session)
 
 
-def test_use_moves_the_idle_limit(
-    travel: Travel, settings: Settings
-) -> None:
+def test_use_moves_the_idle_limit(travel: Travel, settings: Settings) -> None:
     session = begin()
     for _ in range(3):
         travel.shift(settings.SESSION_IDLE_SECONDS - 5)
         assert is_live(session)
 
 
-def test_absolute_limit_ends_a_busy_session(
-    travel: Travel, settings: Settings
-) -> None:
+def test_absolute_limit_ends_a_busy_session(travel: Travel, settings: Settings) -> None:
     session = begin()
     step = settings.SESSION_IDLE_SECONDS - 5
     for _ in range(settings.SESSION_ABSOLUTE_SECONDS // step):
@@ -396,7 +390,8 @@ def test_rotation_loses_the_race_against_a_kill() -> None:
 def test_two_writers_do_not_undo_each_other() -> None:
     session = begin()
     one, two = again(session), again(session)
-    assert one.record and two.record
+    assert one.record
+    assert two.record
     one["profile"] = {**PROFILE, "groups": []}
     one.save()
     two["basket"] = 1
@@ -411,7 +406,8 @@ def test_removal_survives_a_concurrent_write() -> None:
     session["secret"] = "x"
     session.save()
     one, two = again(session), again(session)
-    assert one.record and two.record
+    assert one.record
+    assert two.record
     del one["secret"]
     one.save()
     two["basket"] = 1

@@ -1,0 +1,55 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# They need Python 3.11 or newer, make and a package index, and nothing else.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check fix bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## make the environment in .venv from uv.lock
+
+# With uv when there is one and it can reach its index; otherwise with pip, which
+# knows the mirrors that a closed network is set up with. The same lock either way.
+.venv/ready: uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Backoffice needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …" >&2; exit 1; }
+	@if command -v uv >/dev/null && uv sync --quiet --frozen --python $(PYTHON); then :; else \
+	  $(PYTHON) -m venv .venv \
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
+	  && $(BIN)/uv export --quiet --frozen --python $(BIN)/python --output-file .venv/requirements.txt \
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/requirements.txt; \
+	fi
+	@touch $@
+
+demo: setup ## run everything on this machine; needs nothing else (PORT=8000)
+	@exec $(BIN)/python -m backoffice.demo
+
+serve: setup ## run the site alone, configured by the environment (docs/settings.md)
+	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
+	@exec $(BIN)/python -m gunicorn --config backoffice/server.py
+
+test: setup ## run every test, with real servers and a real browser
+	@$(BIN)/python -m tests.browser
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: setup ## everything CI checks: format, lint, types, arrows, migrations, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/djangofmt --check templates
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py makemigrations --check --dry-run
+	@$(MAKE) --no-print-directory test
+
+fix: setup ## format and mend what can be mended by machine
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/djangofmt templates
+
+clean: ## remove the environment and the demo's state
+	rm -rf .venv .demo static

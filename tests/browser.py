@@ -1,0 +1,58 @@
+"""Finds a Chromium for the journeys: on the path, Playwright's own, or the package.
+
+`python -m tests.browser` gets one where that needs nobody's leave.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+HOW_TO_GET_ONE = (
+    "No Chromium was found, and the browser journeys need one. Any of these helps:\n"
+    "  apt-get install chromium\n"
+    "  .venv/bin/python -m playwright install --with-deps chromium\n"
+    "  put a `chromium` or `google-chrome` on the PATH\n"
+)
+
+
+def find() -> str | None:
+    """The path of a Chromium; None when there is none."""
+    for name in NAMES:
+        if found := shutil.which(name):
+            return found
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+def install() -> None:
+    """Tries Playwright's own download, then the package where we are root on Debian."""
+    command = [sys.executable, "-m", "playwright", "install", "chromium"]
+    if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+        return
+    if os.geteuid() == 0 and (apt := shutil.which("apt-get")):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for arguments in (["update", "-qq"], ["install", "-qq", "-y", "chromium"]):
+            subprocess.run(
+                [apt, *arguments], check=False, env=environment, stdout=sys.stderr
+            )
+
+
+def main() -> int:
+    if find() is None:
+        install()
+    if find() is None:
+        sys.stderr.write(HOW_TO_GET_ONE)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
