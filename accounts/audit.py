@@ -18,6 +18,7 @@ class Event(StrEnum):
     REPLACED = "session:replaced"
     ENDED = "session:ended"
     KILLED = "session:killed"
+    CUT_OFF = "everyone:cut-off"
     LOGGED_OUT_BY_PROVIDER = "session:logged-out-by-provider"
     RIGHTS_CHANGED = "rights:changed"
     PURGED = "store:purged"

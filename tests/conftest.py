@@ -44,10 +44,9 @@ def store(store_server: EmbeddedStore, settings: Settings) -> Iterator[redis.Red
 
 
 def use_store(settings: Settings, url: str) -> None:
-    """Points the site at another store, as a new process would be."""
+    """Points the site at another store, as when the network changes under it."""
     cache = settings.CACHES["sessions"]
     settings.CACHES = {**settings.CACHES, "sessions": {**cache, "LOCATION": url}}
-    fence.forget()
 
 
 @pytest.fixture(autouse=True)

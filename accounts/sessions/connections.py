@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import Empty
 from typing import Any, ClassVar
 
 import redis
@@ -52,6 +53,8 @@ _CAUSES: tuple[tuple[type[Exception], str], ...] = (
     (OSError, "unreachable"),
 )
 
+_OUTAGES = frozenset({"loading", "timeout", "unreachable", "not-authenticated"})
+
 
 def client() -> Any:
     """The raw client of the session store (`redis.Redis` or `RedisCluster`)."""
@@ -64,9 +67,18 @@ def answering() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        cause = next(word for kind, word in _CAUSES if isinstance(error, kind))
+        cause = _cause(error)
+        if cause in _OUTAGES:
+            fence.lower()
         log.warning("store_unavailable cause=%s error=%s", cause, type(error).__name__)
         raise StoreUnavailable(cause) from error
+
+
+def _cause(error: Exception) -> str:
+    # The pool's own "nothing free in time" comes as a ConnectionError.
+    if isinstance(error.__context__, Empty):
+        return "pool-used-up"
+    return next(word for kind, word in _CAUSES if isinstance(error, kind))
 
 
 def _bounded(options: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,9 @@ the server's run id. Each new connection is asked for it. When it is not the one
 fenced, the ledger of kills is replayed before anything is believed that the store
 says; when the ledger cannot be read, the store is not believed at all.
 
+An outage lowers the fence as well, even when the same store comes back: a kill that was
+decided while it was away is in the ledger only.
+
 The question is asked once per connection. A request on an open connection pays for
 one comparison in memory and nothing on the wire.
 """
@@ -22,9 +25,10 @@ from redis.exceptions import ResponseError
 
 log = logging.getLogger(__name__)
 
-_lock = threading.Lock()
+_lock, _replaying = threading.Lock(), threading.Lock()
 _seen: dict[str, str] = {}
 _fenced: dict[str, str] = {}
+_outages = _outages_fenced = 0
 
 
 def inspect(connection: Any) -> None:
@@ -55,26 +59,37 @@ def _place(connection: Any, facts: dict[str, str]) -> str:
 
 
 def stands() -> bool:
-    """Whether every store identity seen on a connection has been fenced."""
-    return _seen == _fenced
+    """Whether the ledger was replayed since the last new identity and the last outage."""
+    return _seen == _fenced and _outages == _outages_fenced
+
+
+def lower() -> None:
+    """Notes an outage: before the store is believed again, the ledger is replayed."""
+    global _outages
+    with _lock:
+        _outages += 1
 
 
 def raise_with(replay: Callable[[], None]) -> None:
-    """Runs `replay` once for the identities seen so far, whichever thread is first.
+    """Runs `replay` once for everything seen so far, whichever thread is first.
 
     What `replay` raises leaves the fence down: the next caller tries again.
     """
-    with _lock:
-        seen = dict(_seen)
-        if seen == _fenced:
+    global _outages_fenced
+    with _replaying:
+        seen, outages = dict(_seen), _outages
+        if stands():
             return
         replay()
         _fenced.clear()
         _fenced.update(seen)
+        _outages_fenced = outages
         log.info("store_fenced stores=%d", len(seen))
 
 
 def forget() -> None:
     """Starts anew, as a new process does."""
+    global _outages, _outages_fenced
     _seen.clear()
     _fenced.clear()
+    _outages = _outages_fenced = 0

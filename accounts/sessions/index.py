@@ -100,6 +100,14 @@ def page(
     return [member.decode() for member in found]
 
 
+def begun_before(client: Any, moment: int, at_most: int) -> list[str]:
+    """Ids of sessions that began before this moment (ms), the oldest first."""
+    found = client.zrange(
+        keys.BY_START, "-inf", f"({moment}", byscore=True, offset=0, num=at_most
+    )
+    return [member.decode() for member in found]
+
+
 def listed(client: Any, names: Sequence[str], now: float) -> list[str]:
     """Ids entered under any of these names (a person's, or a provider session's)."""
     pipeline = client.pipeline(transaction=False)

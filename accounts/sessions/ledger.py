@@ -89,6 +89,17 @@ def set_cutoff(store: Any, before: float) -> None:
     pipeline.execute()
 
 
+def clear_up(store: Any) -> int:
+    """Removes every session that began before the cut-off it is under."""
+    marks = [mark for mark in store.mget(map(keys.cutoff, keys.SHARDS)) if mark]
+    if not marks:
+        return 0
+    removed, mark = 0, max(map(int, marks))
+    while doomed := index.begun_before(store, mark, BATCH):
+        removed += len(erase(store, doomed))
+    return removed
+
+
 def erase(store: Any, ids: Iterable[str], before: float | None = None) -> list[Record]:
     """Removes sessions, value first and index after; gives those that it ended.
 

@@ -26,20 +26,6 @@ from accounts.sessions.record import Record
 
 log = logging.getLogger(__name__)
 
-__all__ = [
-    "LiveSession",
-    "Order",
-    "Outcome",
-    "count",
-    "count_dead",
-    "end",
-    "end_person",
-    "find",
-    "of_person",
-    "page",
-    "purge",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class LiveSession:
@@ -181,6 +167,25 @@ def end_origin(issuer: str, sid: str, *, by: str, reason: str = "") -> Outcome:
     )
 
 
+def end_everyone(*, by: str, reason: str = "") -> Outcome:
+    """Ends every session that began before now: one mark, whatever their number.
+
+    From the mark on they are refused; `clear_up` removes them from the store.
+    """
+    return _kill(
+        [(Revocation.Kind.EVERYONE, "")],
+        by=by,
+        reason=reason,
+        event=audit.Event.CUT_OFF,
+    )
+
+
+def clear_up() -> int:
+    """Removes what a cut-off has ended, in batches; tells how many went."""
+    with answering():
+        return ledger.clear_up(_store())
+
+
 def purge() -> int:
     """Takes what has expired out of the index; tells how many entries went."""
     removed = 0
@@ -213,15 +218,18 @@ def _kill(
     reason: str,
     event: audit.Event,
 ) -> Outcome:
-    outcome = Outcome()
+    # Should the store need a replay, then before our own row is in the ledger: what
+    # a replay ends would not be counted as ended here.
+    store, trouble = _store_or_trouble()
     rows = _written(targets, by, reason)
+    outcome = Outcome(durable=rows is not None)
     if rows is None:
-        outcome.durable = False
         rows = [ledger.draft(kind, target) for kind, target in targets]
     ended: list[Record] = []
     try:
+        if trouble:
+            raise trouble
         with answering():
-            store = _store()
             for row in rows:
                 ended += ledger.apply(store, row)
     except SessionStoreError:
@@ -229,8 +237,20 @@ def _kill(
             raise
         outcome.pending = True
     outcome.ended = [record.id for record in ended]
-    _record(ended, by, reason, event)
+    if event is audit.Event.CUT_OFF:
+        _audited(event, by, "", "", reason)
+    for record in ended:
+        profile = StaffProfile.from_session(record.data)
+        _audited(event, by, profile.username if profile else "", record.id, reason)
     return outcome
+
+
+def _store_or_trouble() -> tuple[Any, SessionStoreError | None]:
+    try:
+        with answering():
+            return _store(), None
+    except SessionStoreError as error:
+        return None, error
 
 
 def _written(
@@ -247,20 +267,16 @@ def _written(
         return None
 
 
-def _record(ended: Sequence[Record], by: str, reason: str, event: audit.Event) -> None:
-    for record in ended:
-        profile = StaffProfile.from_session(record.data)
-        try:
-            audit.record(
-                event,
-                actor=by,
-                subject=profile.username if profile else "",
-                session_id=record.id,
-                reason=reason,
-            )
-        except DatabaseError as error:
-            # The session is dead, which matters more; audit.record has logged it.
-            log.error("audit_not_written error=%s", type(error).__name__)
+def _audited(
+    event: audit.Event, by: str, subject: str, session_id: str, reason: str
+) -> None:
+    try:
+        audit.record(
+            event, actor=by, subject=subject, session_id=session_id, reason=reason
+        )
+    except DatabaseError as error:
+        # The session is dead, which matters more; audit.record has logged it.
+        log.error("audit_not_written error=%s", type(error).__name__)
 
 
 def _seen(store: Any, ids: Sequence[str]) -> list[LiveSession]:

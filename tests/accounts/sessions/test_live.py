@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.db import DatabaseError
+from pytest_django.fixtures import Settings
+
+from accounts import keys
+from accounts.models import AuditEntry, Revocation, User
+from accounts.sessions import clock, ledger, live
+from accounts.sessions.errors import StoreUnavailable
+from accounts.sessions.live import Order
+from accounts.sessions.store import SessionStore
+from tests.accounts.sessions.conftest import ISSUER, begin, is_live
+from tests.conftest import Travel, use_store
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+def ids(*sessions: SessionStore) -> list[str]:
+    return [str(session.session_id) for session in sessions]
+
+
+@pytest.fixture
+def no_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """SQL is away: every write and every query fails as it does then."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise DatabaseError("away")
+
+    monkeypatch.setattr(Revocation, "save", refuse)
+    monkeypatch.setattr(AuditEntry.objects, "create", refuse)
+    return
+
+
+def test_list_shows_every_live_session_once(travel: Travel) -> None:
+    sessions = []
+    for number in range(5):
+        sessions.append(begin(f"u-{number}"))
+        travel.shift(1)
+    assert live.count() == 5
+    assert [s.id for s in live.page()] == ids(*reversed(sessions))
+
+
+def test_list_pages_and_orders(travel: Travel) -> None:
+    sessions = []
+    for number in range(5):
+        sessions.append(begin(f"u-{number}"))
+        travel.shift(1)
+    newest_first = ids(*reversed(sessions))
+    assert [s.id for s in live.page(Order.START, 0, 2)] == newest_first[:2]
+    assert [s.id for s in live.page(Order.START, 2, 2)] == newest_first[2:4]
+    soonest = live.page(Order.END, 0, 5, descending=False)
+    assert [s.id for s in soonest] == ids(*sessions)
+
+
+def test_use_moves_a_session_up(travel: Travel) -> None:
+    first, second = begin("u-1"), begin("u-2")
+    travel.shift(120)
+    assert is_live(first)
+    assert [s.id for s in live.page(Order.LAST_USE)] == ids(first, second)
+    assert [s.id for s in live.page(Order.START)] == ids(second, first)
+
+
+def test_expired_session_leaves_list_and_count(
+    travel: Travel, settings: Settings
+) -> None:
+    begin("u-1")
+    travel.shift(settings.SESSION_IDLE_SECONDS - 60)
+    stays = begin("u-2")
+    travel.shift(61)
+    assert live.count() == 1
+    assert [s.id for s in live.page()] == ids(stays)
+
+
+def test_find_knows_only_live_sessions_and_only_ids() -> None:
+    session = begin()
+    found = live.find(str(session.session_id))
+    assert found is not None
+    assert found.profile.sub == "u-1001"
+    assert live.find(str(session.session_key)) is None
+    assert live.find("a" * 24) is None
+
+
+def test_end_kills_exactly_those() -> None:
+    victim, other = begin("u-1"), begin("u-2")
+    outcome = live.end(ids(victim), by="admin", reason="theft")
+    assert outcome.ended == ids(victim)
+    assert (outcome.pending, outcome.durable) == (False, True)
+    assert not is_live(victim)
+    assert is_live(other)
+    assert live.count() == 1
+
+
+def test_end_is_in_the_ledger_and_in_the_audit() -> None:
+    victim = begin()
+    live.end(ids(victim), by="admin", reason="theft")
+    row = Revocation.objects.get()
+    assert (row.target, row.by, row.reason) == (
+        victim.session_id or row.target,
+        "admin",
+        "theft",
+    )
+    entry = AuditEntry.objects.get(event="session:killed")
+    assert (entry.actor, entry.subject, entry.reason) == ("admin", "haneul", "theft")
+
+
+def test_second_kill_is_told_already_gone() -> None:
+    victim = begin()
+    wanted = ids(victim)
+    assert live.end(wanted, by="one").ended == wanted
+    second = live.end(wanted, by="two")
+    assert (second.ended, second.already_gone) == ([], wanted)
+
+
+def test_end_refuses_what_is_not_an_id() -> None:
+    session = begin()
+    with pytest.raises(ValueError, match="not a session id"):
+        live.end([str(session.session_key)], by="admin")
+
+
+def test_end_person_ends_all_of_one_and_none_of_others(user: User) -> None:
+    mine = [begin(user.sub) for _ in range(3)]
+    other = begin("somebody-else")
+    outcome = live.end_person(user, by="admin")
+    assert sorted(outcome.ended) == sorted(ids(*mine))
+    assert not any(is_live(session) for session in mine)
+    assert is_live(other)
+    assert live.of_person(user.issuer, user.sub) == []
+
+
+def test_person_may_sign_in_again_after_a_kill(user: User, travel: Travel) -> None:
+    begin(user.sub)
+    live.end_person(user, by="admin")
+    travel.shift(1)
+    again = begin(user.sub)
+    ledger.replay()
+    assert is_live(again)
+
+
+def test_end_origin_ends_what_stems_from_it() -> None:
+    one, two = begin("u-1", sid="s-1"), begin("u-1", sid="s-2")
+    elsewhere = begin("u-2", sid="s-1x")
+    live.end_origin(ISSUER, "s-1", by="provider")
+    live.end_origin("https://another.example", "s-2", by="provider")
+    assert [is_live(s) for s in (one, two, elsewhere)] == [False, True, True]
+
+
+def test_cutoff_ends_everyone_who_began_before(travel: Travel) -> None:
+    before = [begin(f"u-{number}") for number in range(3)]
+    travel.shift(1)
+    outcome = live.end_everyone(by="admin", reason="breach")
+    travel.shift(1)
+    after = begin("u-9")
+    assert not any(is_live(session) for session in before)
+    assert is_live(after)
+    assert outcome.durable
+    live.clear_up()
+    assert live.count() == 1
+    assert [s.id for s in live.page()] == ids(after)
+
+
+def test_store_down_kill_is_recorded_and_takes_effect_before_the_first_read(
+    settings: Settings,
+) -> None:
+    victim, other = begin("u-1"), begin("u-2")
+    wanted = ids(victim)
+    url = settings.CACHES["sessions"]["LOCATION"]
+    use_store(settings, NOWHERE)
+    outcome = live.end(wanted, by="admin")
+    assert (outcome.pending, outcome.durable, outcome.ended) == (True, True, [])
+    use_store(settings, url)
+    assert not is_live(victim)
+    assert is_live(other)
+
+
+@pytest.mark.usefixtures("no_database")
+def test_database_down_kill_happens_and_is_told_not_durable() -> None:
+    victim = begin()
+    outcome = live.end(ids(victim), by="admin")
+    assert not outcome.durable
+    assert not is_live(victim)
+
+
+@pytest.mark.usefixtures("no_database")
+def test_both_down_kill_is_refused_loudly(settings: Settings) -> None:
+    victim = begin()
+    wanted = ids(victim)
+    use_store(settings, NOWHERE)
+    with pytest.raises(StoreUnavailable):
+        live.end(wanted, by="admin")
+
+
+def test_purge_tells_how_many_entries_went(travel: Travel, settings: Settings) -> None:
+    for number in range(3):
+        begin(f"u-{number}")
+    travel.shift(settings.SESSION_IDLE_SECONDS + 1)
+    assert live.count_dead() == 3
+    assert live.purge() == 3
+    assert live.purge() == 0
+
+
+def test_listing_takes_a_dead_entry_off_the_index(store: redis.Redis) -> None:
+    session = begin()
+    store.delete(keys.value(str(session.session_id)))
+    assert live.page() == []
+    assert live.count() == 0
+    assert clock.now() > 0
