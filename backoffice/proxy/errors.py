@@ -1,0 +1,136 @@
+"""
+ProxyError
+ ├── RouteTableError     the route table cannot be used: every problem at once
+ ├── UpstreamCutShort    the answer broke off after it had begun
+ └── Refused             this call goes no further; carries the answer
+      └── AmbiguousPath  two readers could take the path for two different ones
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+from django.http import HttpResponse, JsonResponse
+
+GATE_HEADER = "X-Gate"
+NO_STORE = "no-store"
+
+
+class Refusal(Enum):
+    """Each answer we give in our own name: status, word in X-Gate, sentence.
+
+    The sentences go to strangers. They never say what lies behind the gate.
+    """
+
+    BAD_HOST = 400, "bad-host", "This host name is not served here."
+    BAD_PATH = 400, "bad-path", "The path can be read in more than one way."
+    BODY_CUT_SHORT = 400, "body-cut-short", "The body ended before its length."
+    NO_SESSION = 401, "no-session", ""
+    NOT_ALLOWED = 403, "not-allowed", "You may not use this service."
+    NO_PROOF = 403, "no-proof", "This call must come from a page of this site."
+    CROSS_SITE = 403, "cross-site", "Another site may not make this call."
+    NO_SCRIPT = 403, "no-script", "Answers given here are data, never code."
+    NO_ROUTE = 404, "no-route", "There is no such service."
+    NO_METHOD = 405, "no-method", "This service does not take this method."
+    BODY_TOO_LARGE = 413, "body-too-large", "The body is larger than allowed."
+    FAILED = 500, "failed", "The call could not be decided."
+    NO_UPGRADE = 501, "no-upgrade", "WebSockets do not pass through here."
+    UPSTREAM_DOWN = 502, "upstream-down", "The service gave no proper answer."
+    STORE_DOWN = 503, "store-down", "Sign-in state cannot be checked right now."
+    UPSTREAM_SLOW = 504, "upstream-slow", "The service did not answer in time."
+
+    def __init__(self, status: int, word: str, sentence: str) -> None:
+        self.status = status
+        self.word = word
+        self.sentence = sentence
+
+
+class ProxyError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class RouteTableError(ProxyError):
+    """The route table is refused; `problems` names every fault and its line."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class UpstreamCutShort(ProxyError, ConnectionResetError):
+    """The answer broke off. Raised while streaming, so that the server cuts too.
+
+    A ConnectionResetError because servers know that one: they drop the client's
+    connection without the closing chunk that would make half an answer look whole.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "upstream cut its answer short")
+
+
+class Refused(ProxyError):
+    """The call goes no further. `reason` is for the log, never for the caller."""
+
+    def __init__(
+        self,
+        refusal: Refusal,
+        reason: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(reason or refusal.word)
+        self.refusal = refusal
+        self.reason = reason or refusal.word
+        self.headers = headers or {}
+
+    def answer(self) -> HttpResponse:
+        """A fresh response: uniform for all callers, never stored, no cookie."""
+        return answer(self.refusal, self.headers)
+
+
+class AmbiguousPath(Refused):
+    """The path means one thing to one reader and another to the next."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Refusal.BAD_PATH, reason)
+
+
+def answer(refusal: Refusal, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """The response for a refusal: problem details (RFC 9457), empty for a 401.
+
+    The 401 is empty and the same for every kind of dead session, so that nobody
+    learns from it whether a guessed cookie was ever alive.
+    """
+    response = _empty() if refusal is Refusal.NO_SESSION else _problem(refusal)
+    response.status_code = refusal.status
+    response[GATE_HEADER] = refusal.word
+    response["Cache-Control"] = NO_STORE
+    response["Vary"] = "Cookie"
+    response["X-Content-Type-Options"] = "nosniff"
+    # Whoever refuses writes one line that says why. Django would add a second one
+    # that does not.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    for name, value in (headers or {}).items():
+        response[name] = value
+    return response
+
+
+def _empty() -> HttpResponse:
+    response = HttpResponse()
+    del response["Content-Type"]
+    response["Content-Length"] = "0"
+    # RFC 9110 15.5.2 wants a challenge. No browser knows this scheme, so none
+    # opens its password window.
+    response["WWW-Authenticate"] = 'Session realm="backoffice"'
+    return response
+
+
+def _problem(refusal: Refusal) -> HttpResponse:
+    body = {
+        "type": "about:blank",
+        "status": refusal.status,
+        "code": refusal.word,
+        "detail": refusal.sentence,
+    }
+    return JsonResponse(body, content_type="application/problem+json")

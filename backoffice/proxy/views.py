@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import logging
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from backoffice.proxy.errors import Refusal, Refused, answer
+from backoffice.proxy.forward import forward
+from backoffice.proxy.gate import GatePass
+from backoffice.proxy.headers import identity_fields
+from backoffice.proxy.route_values import Identity
+
+log = logging.getLogger("backoffice.proxy")
+
+
+# The gate has asked for its own proof and its own session, on the same request.
+@csrf_exempt
+@login_not_required
+def proxy(request: HttpRequest, rest: str) -> HttpResponseBase:
+    """Forwards what the gate let pass; without its pass everything is refused.
+
+    `rest` is what the URL table made of the path, decoded. It is not used: the pass
+    holds the path that was judged.
+    """
+    granted = getattr(request, "gate_pass", None)
+    if not isinstance(granted, GatePass):
+        log.error("proxy_without_pass")
+        return answer(Refusal.NO_SESSION)
+    route = granted.route
+    # The last hop answers for itself (RFC 9110, 7.6.2).
+    if request.method == "OPTIONS" and request.headers.get("Max-Forwards") == "0":
+        return HttpResponse(status=204, headers={"Allow": route.allow})
+    identity = (
+        identity_fields(granted.profile, granted.session_id)
+        if route.identity is Identity.HEADERS
+        else {}
+    )
+    try:
+        return forward(request, route, granted.suffix, identity)
+    except Refused as refused:
+        log.warning(
+            "call_failed route=%s word=%s reason=%s",
+            route.name,
+            refused.refusal.word,
+            refused.reason,
+        )
+        return refused.answer()

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import datetime
+import http.client
+import io
+import ipaddress
+import ssl
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPResponse
+from urllib3.exceptions import HTTPError
+
+from backoffice.proxy import wire
+from backoffice.proxy.wire import Call, refuse_bad_head, send
+from tests.fakes.upstream import (
+    HELLO,
+    Answer,
+    Talk,
+    Upstream,
+    answer,
+    chunked,
+    closing,
+    dripping,
+    hanging,
+    resetting,
+)
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+BROKEN = (OSError, HTTPError)
+
+
+def get(
+    upstream: Upstream, target: str = "/", within: float = 5, ca: str | None = None
+) -> HTTPResponse:
+    request = requests.PreparedRequest()
+    request.method, request.url = "GET", upstream.url + target
+    request.headers = CaseInsensitiveDict()
+    return send(request, Call(target, 5, 5, time.monotonic() + within), ca)
+
+
+def read(response: HTTPResponse) -> bytes:
+    data = b""
+    while piece := response.read1(65536, decode_content=False):
+        data += piece
+    return data
+
+
+def read_all(upstream: Upstream, *answers: bytes | Answer) -> list[bytes]:
+    upstream.answers = list(answers)
+    return [read(get(upstream)) for _ in answers]
+
+
+@pytest.mark.parametrize(
+    "target", ["/a%2fb/%c3%a9", "/a|b[c]^", "/x?", "/x?a=%zz&b={}", "/%7E;v=1?/?"]
+)
+def test_the_target_goes_out_byte_for_byte(upstream: Upstream, target: str) -> None:
+    read(get(upstream, target))
+    assert upstream.last.target == target.encode()
+
+
+def test_one_connection_serves_many_calls(upstream: Upstream) -> None:
+    assert read_all(upstream, HELLO, HELLO, HELLO) == [b"hello"] * 3
+    assert upstream.connections == 1
+
+
+def test_a_connection_is_kept_after_chunks(upstream: Upstream) -> None:
+    body = CHUNKED + chunked(b"ab", b"c")
+    assert read_all(upstream, body, HELLO) == [b"abc", b"hello"]
+    assert upstream.connections == 1
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_an_answer_without_a_body_may_lie_about_chunks(
+    upstream: Upstream, status: str
+) -> None:
+    bare = f"HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    assert read_all(upstream, bare, HELLO) == [b"", b"hello"]
+
+
+def test_an_idle_connection_is_not_used_again(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "IDLE_SECONDS", 0)
+    read_all(upstream, HELLO, HELLO)
+    assert upstream.connections == 2
+
+
+def test_bytes_after_an_answer_never_become_the_next_one(upstream: Upstream) -> None:
+    evil = answer(body=b"evil")
+    assert read_all(upstream, HELLO + evil, HELLO) == [b"hello", b"hello"]
+    assert upstream.connections == 2
+
+
+def test_an_answer_nobody_asked_for_is_not_waiting_on_the_connection(
+    upstream: Upstream,
+) -> None:
+    def late(talk: Talk) -> None:
+        talk.say(HELLO)
+        time.sleep(0.1)
+        talk.say(answer(body=b"evil"))
+        talk.is_gone()
+
+    upstream.answers = [late, HELLO]
+    assert read(get(upstream)) == b"hello"
+    time.sleep(0.3)
+    assert read(get(upstream)) == b"hello"
+
+
+def test_a_half_read_connection_is_not_used_again(upstream: Upstream) -> None:
+    upstream.answers = [answer(body=b"a" * 100_000), HELLO]
+    response = get(upstream)
+    response.read1(10, decode_content=False)
+    response.close()
+    response.release_conn()
+    assert read(get(upstream)) == b"hello"
+    assert upstream.connections == 2
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
+def test_what_comes_before_the_answer_is_not_the_answer(
+    upstream: Upstream, status: str
+) -> None:
+    early = f"HTTP/1.1 {status}\r\nLink: </a>\r\n\r\n".encode()
+    assert read_all(upstream, early + early + HELLO, HELLO) == [b"hello"] * 2
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+MALFORMED_HEADS = {
+    "nothing": b"",
+    "garbage": b"garbage\r\n\r\n",
+    "odd-status": b"HTTP/1.1 abc OK\r\n\r\n",
+    "odd-version": b"HTTP/3.0 200 OK\r\n\r\n",
+    "upgraded": b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
+    "status-600": b"HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n",
+    "cut-in-a-field": OK + b"Content-Le",
+    "cut-before-its-end": OK + b"Content-Length: 5\r\n",
+    "line-without-colon": OK + b"no colon here\r\nContent-Length: 0\r\n\r\n",
+    "space-before-colon": OK + b"Content-Length : 0\r\n\r\n",
+    "two-lengths": OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "negative-length": OK + b"Content-Length: -1\r\n\r\n",
+    "length-and-chunks": OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "other-coding": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+    "unknown-coding": OK + b"Transfer-Encoding: xchunked\r\n\r\n",
+    "endless-fields": OK + b"X: y\r\n" * 200 + b"\r\n",
+    "endless-field": OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED_HEADS)
+def test_a_malformed_head_is_no_answer(upstream: Upstream, name: str) -> None:
+    upstream.answers = [closing(MALFORMED_HEADS[name]), HELLO]
+    with pytest.raises(BROKEN):
+        get(upstream)
+    assert read(get(upstream)) == b"hello"
+
+
+BROKEN_BODIES = {
+    "short": closing(OK + b"Content-Length: 9\r\n\r\nhalf"),
+    "reset": resetting(OK + b"Content-Length: 9\r\n\r\nhalf"),
+    "no-last-chunk": closing(CHUNKED + chunked(b"half", end=b"")),
+    "half-a-chunk": closing(CHUNKED + b"9\r\nhalf"),
+    "no-chunk": closing(CHUNKED + b"zz\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_BODIES)
+def test_a_body_that_breaks_off_is_an_error(upstream: Upstream, name: str) -> None:
+    upstream.answers = [BROKEN_BODIES[name], HELLO]
+    with pytest.raises(BROKEN):
+        read(get(upstream))
+    assert read(get(upstream)) == b"hello"
+
+
+BUSY = {
+    "silent": hanging(b""),
+    "dripping-head": dripping(OK + b"X: " + b"y" * 1000),
+    "dripping-body": dripping(OK + b"\r\n" + b"y" * 1000),
+}
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_time_is_up_however_busy_the_upstream_looks(
+    upstream: Upstream, name: str
+) -> None:
+    upstream.answers = [BUSY[name]]
+    with pytest.raises(BROKEN):
+        read(get(upstream, within=0.3))
+
+
+def test_a_call_without_time_is_not_made(upstream: Upstream) -> None:
+    with pytest.raises(TimeoutError):
+        get(upstream, within=0)
+    assert upstream.connections == 0
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A key and a certificate for 127.0.0.1 that no public authority has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "upstream")])
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    path = tmp_path_factory.mktemp("tls") / "upstream.pem"
+    path.write_bytes(secret + signed.public_bytes(pem))
+    return str(path)
+
+
+@pytest.fixture
+def secure(certificate: str) -> Iterator[Upstream]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with Upstream(tls=context) as server:
+        yield server
+
+
+def test_tls_keeps_the_same_promises(secure: Upstream, certificate: str) -> None:
+    for _ in range(2):
+        assert read(get(secure, "/a%2fb", ca=certificate)) == b"hello"
+    assert secure.last.target == b"/a%2fb"
+    assert secure.connections == 1
+
+
+def test_time_is_up_under_tls_too(secure: Upstream, certificate: str) -> None:
+    secure.answers = [hanging(OK)]
+    with pytest.raises(BROKEN):
+        get(secure, ca=certificate, within=0.3)
+
+
+def test_an_unknown_certificate_is_refused(secure: Upstream) -> None:
+    with pytest.raises(requests.exceptions.SSLError):
+        get(secure)
+    assert not secure.requests
+
+
+def head(*lines: str) -> http.client.HTTPMessage:
+    data = "".join(f"{line}\r\n" for line in [*lines, ""])
+    return http.client.parse_headers(io.BytesIO(data.encode("latin-1")))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        ("Content-Length: 5",),
+        ("Content-Length: 5", "content-length: 5"),
+        ("Transfer-Encoding: Chunked",),
+        ("Content-Type: multipart/mixed; boundary=x",),
+    ],
+)
+def test_a_head_with_one_reading_is_taken(lines: tuple[str, ...]) -> None:
+    refuse_bad_head(head(*lines))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Content-Length: 5, 5",),
+        ("Content-Length: \xb2",),
+        ("Content-Length: +5",),
+        ("Content-Length:",),
+        ("Transfer-Encoding: chunked, chunked",),
+        ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+    ],
+)
+def test_a_head_with_two_readings_is_refused(lines: tuple[str, ...]) -> None:
+    with pytest.raises(http.client.HTTPException):
+        refuse_bad_head(head(*lines))

@@ -1,0 +1,115 @@
+"""The story once more in a real browser: what a person sees and clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+
+from tests import browser as chromium
+from tests.journeys.site import ADMIN, CONTRACTOR, SUPPORT, Site
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def launched() -> Iterator[Chromium]:
+    executable = chromium.find()
+    assert executable, chromium.HOW_TO_GET_ONE
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def person(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
+    context = launched.new_context(base_url=site.url, locale="en-GB")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def admin(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
+    context = launched.new_context(base_url=site.url, locale="en-GB")
+    yield context
+    context.close()
+
+
+def sign_in(context: BrowserContext, sub: str, path: str = "/") -> Page:
+    """From our page to the provider's cards and back; fails on any CSP violation."""
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console",
+        lambda said: complaints.append(said.text) if said.type == "error" else None,
+    )
+    page.goto(path)
+    page.locator("main form button").first.click()
+    page.locator(f'button[name="sub"][value="{sub}"]').click()
+    page.wait_for_load_state()
+    assert not [said for said in complaints if "Content Security" in said]
+    return page
+
+
+def test_killed_browser_is_out_at_its_next_step(
+    person: BrowserContext, admin: BrowserContext, site: Site
+) -> None:
+    home = sign_in(person, SUPPORT)
+    expect(home.locator("main")).to_contain_text("박지훈")
+
+    desk = sign_in(admin, ADMIN, "/admin/accounts/livesession/")
+    row = desk.locator("#result_list tbody tr", has_text="jihoon.park").first
+    row.locator('input[type="checkbox"]').check()
+    desk.get_by_role("button", name="End the chosen sessions").click()
+    desk.get_by_label("Reason").fill("laptop reported stolen")
+    desk.get_by_role("button", name="End these sessions").click()
+    expect(desk.locator(".messagelist")).to_contain_text("1 session ended.")
+
+    assert person.request.get("/api/proxy/echo/").status == 401
+    home.reload()
+    assert "/sign-in/" in home.url
+
+
+def test_not_staff_reads_why(person: BrowserContext) -> None:
+    page = sign_in(person, CONTRACTOR)
+    expect(page.locator("h1")).to_be_visible()
+    assert not [c for c in person.cookies() if c["name"] == "session_id"] or (
+        person.request.get("/api/proxy/echo/").status == 401
+    )
+
+
+def test_signing_out_and_going_back_shows_nothing(person: BrowserContext) -> None:
+    home = sign_in(person, SUPPORT)
+    home.get_by_role("button", name="Sign out").click()
+    home.wait_for_load_state()
+    assert "/signed-out/" in home.url
+    home.goto("/")
+    assert "/sign-in/" in home.url
+    home.go_back()
+    expect(home.locator("body")).not_to_contain_text("박지훈")
+
+
+def test_language_can_be_switched(person: BrowserContext) -> None:
+    page = person.new_page()
+    page.goto("/sign-in/")
+    page.locator('button[name="language"][value="ko"]').click()
+    expect(page.locator("html")).to_have_attribute("lang", "ko")
+
+
+def test_pages_fit_a_narrow_window(person: BrowserContext) -> None:
+    page = sign_in(person, SUPPORT)
+    page.set_viewport_size({"width": 360, "height": 740})
+    for path in ("/", "/sessions/"):
+        page.goto(path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360
