@@ -17,7 +17,7 @@ from accounts import keys
 from accounts.models import AuditEntry, LiveSession, User
 from accounts.request import StaffRequest
 from accounts.sessions import live
-from accounts.sessions.live import Order
+from accounts.sessions.index import Order
 
 PAGE_SIZE = 100
 END_AT_MOST = 1000

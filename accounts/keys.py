@@ -5,6 +5,7 @@
     bo:{i}:use              zset    session id -> last use, ms
     bo:{i}:start            zset    session id -> start, ms
     bo:{i}:end              zset    session id -> end unless used again, ms
+    bo:{i}:unwritten        hash    sealed kills that SQL could not take yet
     bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
     bo:{i}:o:<origin>       zset    session id -> end, ms; the provider's own session
 
@@ -31,6 +32,9 @@ SESSION_ID_FORM = re.compile(r"[a-z2-7]{24}")
 BY_USE = "bo:{i}:use"
 BY_START = "bo:{i}:start"
 BY_END = "bo:{i}:end"
+UNWRITTEN = "bo:{i}:unwritten"
+ANY_VALUE = "bo:{*}:s:*"
+ANY_NAMED_SET = ("bo:{i}:p:*", "bo:{i}:o:*")
 SHARDS = string.ascii_lowercase + "234567"
 
 

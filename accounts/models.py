@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar
+import uuid
+from typing import Any, ClassVar, Self
 
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
 from django.db import models
@@ -66,6 +67,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     date_joined = models.DateTimeField(_("first sign-in"), auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()
+    rights_as_loaded: tuple[bool, bool] | None = None
 
     USERNAME_FIELD = "identity"
     EMAIL_FIELD = "email"
@@ -82,6 +84,19 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def get_short_name(self) -> str:
         return self.name
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remembers the rights, to notice at `save` when one was taken."""
+        user = super().from_db(*args, **kwargs)
+        if not user.get_deferred_fields():
+            user.rights_as_loaded = (user.is_active, user.is_staff)
+        return user
+
+    def has_lost_rights(self) -> bool:
+        """Whether the account is disabled, or lost since it was loaded what it had."""
+        had = self.rights_as_loaded or (False, False)
+        return not self.is_active or had > (self.is_active, self.is_staff)
 
     @staticmethod
     def identity_of(issuer: str, sub: str) -> str:
@@ -108,6 +123,8 @@ class Revocation(models.Model):
         ORIGIN = "origin", _("a session of the provider")
         EVERYONE = "everyone", _("everyone")
 
+    # Made by whoever kills, so that one written late is not written twice.
+    reference = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)
     # A session id, or "issuer<newline>sub" or "issuer<newline>sid".
     target = models.CharField(max_length=600, blank=True)

@@ -45,12 +45,13 @@ def begin_session(
     )
 
 
-def end_sessions_of_disabled(
+def end_sessions_at_loss_of_rights(
     sender: Any, instance: User, created: bool, **kwargs: Any
 ) -> None:
-    """`post_save` of User: whoever is disabled has no session from now on."""
-    if not created and not instance.is_active:
-        live.end_person(instance, by="system", reason="account disabled")
+    """`post_save` of User: what a person had open does not outlive their rights."""
+    if not created and instance.has_lost_rights():
+        live.end_person(instance, by="system", reason="rights taken")
+    instance.rights_as_loaded = (instance.is_active, instance.is_staff)
 
 
 def end_sessions_of_deleted(sender: Any, instance: User, **kwargs: Any) -> None:

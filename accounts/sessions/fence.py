@@ -59,7 +59,7 @@ def _place(connection: Any, facts: dict[str, str]) -> str:
 
 
 def stands() -> bool:
-    """Whether the ledger was replayed since the last new identity and the last outage."""
+    """Whether the ledger was replayed since the last new identity and outage."""
     return _seen == _fenced and _outages == _outages_fenced
 
 

@@ -116,6 +116,11 @@ def listed(client: Any, names: Sequence[str], now: float) -> list[str]:
     return [member.decode() for found in pipeline.execute() for member in found]
 
 
+def places(record: Record) -> list[str]:
+    """Every set that a live session stands in."""
+    return [*(order.value for order in Order), *_names(record)]
+
+
 def _names(record: Record) -> list[str]:
     return [name for name in (record.person, record.origin) if name]
 

@@ -6,6 +6,7 @@ ledger makes a store that forgot agree with it again.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from django.db import DatabaseError
 
 from accounts import keys
 from accounts.models import Revocation
-from accounts.sessions import clock, index
+from accounts.sessions import clock, index, seal
 from accounts.sessions.connections import client
 from accounts.sessions.errors import StoreNotFenced
 from accounts.sessions.record import Record
@@ -31,18 +32,60 @@ def write(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revoca
 
     Raises django.db.DatabaseError when it cannot be written.
     """
-    row = draft(kind, target)
-    row.by, row.reason = by, reason
+    row = draft(kind, target, by=by, reason=reason)
     row.save()
     return row
 
 
-def draft(kind: Revocation.Kind, target: str) -> Revocation:
+def draft(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revocation:
     """The same kill, not yet written."""
     now = datetime.fromtimestamp(clock.now(), UTC)
     # No session outlives the absolute limit, so neither need its kill.
     until = now + timedelta(seconds=settings.SESSION_ABSOLUTE_SECONDS)
-    return Revocation(kind=kind, target=target, before=now, matters_until=until)
+    return Revocation(
+        kind=kind,
+        target=target,
+        before=now,
+        matters_until=until,
+        by=by,
+        reason=reason,
+    )
+
+
+def hold(store: Any, rows: Iterable[Revocation]) -> None:
+    """SQL is away: keeps kills in the store, sealed, until it can take them."""
+    for row in rows:
+        content = {
+            "kind": row.kind,
+            "target": row.target,
+            "before": row.before.isoformat(),
+            "matters_until": row.matters_until.isoformat(),
+            "by": row.by,
+            "reason": row.reason,
+        }
+        sealed = seal.seal(keys.UNWRITTEN, json.dumps(content).encode())
+        store.hset(keys.UNWRITTEN, str(row.reference), sealed)
+
+
+def settle(store: Any) -> int:
+    """Writes what was held into the ledger; tells how many.
+
+    Raises django.db.DatabaseError while SQL is still away. Two who settle at once
+    write each kill once: it carries its own reference.
+    """
+    written = 0
+    for reference, sealed in store.hgetall(keys.UNWRITTEN).items():
+        try:
+            content = json.loads(seal.unseal(keys.UNWRITTEN, sealed))
+        except NotSealed as error:
+            log.warning("held_kill_refused because=%s", error)
+        else:
+            _, is_new = Revocation.objects.get_or_create(
+                reference=reference.decode(), defaults=content
+            )
+            written += is_new
+        store.hdel(keys.UNWRITTEN, reference)
+    return written
 
 
 def replay() -> None:

@@ -186,6 +186,12 @@ def clear_up() -> int:
         return ledger.clear_up(_store())
 
 
+def settle() -> int:
+    """Writes the kills into the ledger that SQL could not take at the time."""
+    with answering():
+        return ledger.settle(_store())
+
+
 def purge() -> int:
     """Takes what has expired out of the index; tells how many entries went."""
     removed = 0
@@ -224,7 +230,7 @@ def _kill(
     rows = _written(targets, by, reason)
     outcome = Outcome(durable=rows is not None)
     if rows is None:
-        rows = [ledger.draft(kind, target) for kind, target in targets]
+        rows = [ledger.draft(*target, by=by, reason=reason) for target in targets]
     ended: list[Record] = []
     try:
         if trouble:
@@ -232,6 +238,8 @@ def _kill(
         with answering():
             for row in rows:
                 ended += ledger.apply(store, row)
+            if not outcome.durable:
+                ledger.hold(store, rows)
     except SessionStoreError:
         if not outcome.durable:
             raise

@@ -6,9 +6,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from accounts.models import User
-from accounts.sessions import live
+from accounts.sessions import census, live
 from accounts.sessions.errors import SessionStoreError
 
 DONE, FAILED, WRONG_USAGE, STORE_UNREACHABLE, DONE_IN_PART = range(5)
@@ -28,6 +29,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--user", metavar="NAME", help="user name, e-mail address or sub"
         )
+        parser.add_argument(
+            "--check", action="store_true", help="compare index and values, both ways"
+        )
+        parser.add_argument(
+            "--repair", action="store_true", help="mend what --check would find"
+        )
         parser.add_argument("--reason", default="", help="kept in the audit")
         parser.add_argument(
             "--dry-run", action="store_true", help="show what would be done"
@@ -37,7 +44,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            if options["user"] is None:
+            if options["check"] or options["repair"]:
+                self._check(options)
+            elif options["user"] is None:
                 self._purge(options)
             else:
                 self._end_person(options)
@@ -48,6 +57,8 @@ class Command(BaseCommand):
             ) from error
 
     def _purge(self, options: dict[str, Any]) -> None:
+        if not options["dry_run"]:
+            self._settle()
         dead = live.count_dead() if options["dry_run"] else live.purge()
         found = live.count()
         verb = "would be removed" if options["dry_run"] else "removed"
@@ -57,6 +68,29 @@ class Command(BaseCommand):
             purged=dead,
             live=found,
         )
+
+    def _settle(self) -> None:
+        try:
+            live.settle()
+        except DatabaseError:
+            self.stderr.write("The database does not answer: nothing was settled.")
+
+    def _check(self, options: dict[str, Any]) -> None:
+        mend = options["repair"] and not options["dry_run"]
+        found = census.repair() if mend else census.check()
+        text = (
+            f"{found.live} live sessions; {len(found.hidden)} hidden from the list, "
+            f"{len(found.haunting)} dead ones in it."
+        )
+        self._say(
+            options,
+            f"{text} Mended." if mend and found.strays else text,
+            live=found.live,
+            hidden=len(found.hidden),
+            haunting=len(found.haunting),
+        )
+        if found.strays and not mend:
+            raise CommandError("There are strays: add --repair.", returncode=FAILED)
 
     def _end_person(self, options: dict[str, Any]) -> None:
         people = list(User.objects.named(options["user"]))

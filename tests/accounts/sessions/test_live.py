@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 from django.db import DatabaseError
@@ -26,15 +24,19 @@ def ids(*sessions: SessionStore) -> list[str]:
 
 
 @pytest.fixture
-def no_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """SQL is away: every write and every query fails as it does then."""
+def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQL is away."""
+    refuse_sql(monkeypatch)
+
+
+def refuse_sql(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write fails as it does when SQL is away."""
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise DatabaseError("away")
 
     monkeypatch.setattr(Revocation, "save", refuse)
     monkeypatch.setattr(AuditEntry.objects, "create", refuse)
-    return
 
 
 def test_list_shows_every_live_session_once(travel: Travel) -> None:
@@ -184,6 +186,27 @@ def test_database_down_kill_happens_and_is_told_not_durable() -> None:
     outcome = live.end(ids(victim), by="admin")
     assert not outcome.durable
     assert not is_live(victim)
+
+
+def test_kill_that_was_not_durable_is_written_when_sql_is_back(
+    monkeypatch: pytest.MonkeyPatch, store: redis.Redis
+) -> None:
+    victim = begin()
+    with monkeypatch.context() as away:
+        refuse_sql(away)
+        live.end(ids(victim), by="admin", reason="theft")
+    assert Revocation.objects.count() == 0
+    assert live.settle() == 1
+    assert live.settle() == 0
+    row = Revocation.objects.get()
+    assert (row.by, row.reason) == ("admin", "theft")
+    assert not store.exists(keys.UNWRITTEN)
+
+
+@pytest.mark.usefixtures("no_database")
+def test_held_kill_names_nobody_in_the_store(store: redis.Redis) -> None:
+    live.end(ids(begin()), by="the-admin", reason="theft")
+    assert b"the-admin" not in (store.dump(keys.UNWRITTEN) or b"")
 
 
 @pytest.mark.usefixtures("no_database")

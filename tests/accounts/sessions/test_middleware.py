@@ -131,6 +131,22 @@ def test_disabled_account_loses_its_sessions_at_once(
     assert client.get("/").status_code == 302
 
 
+def test_taken_admin_rights_end_the_sessions(client: Client, admin: User) -> None:
+    session = sign_in(client, admin)
+    loaded = User.objects.get(pk=admin.pk)
+    loaded.is_staff = False
+    loaded.save()
+    assert SessionStore(session.session_key).record is None
+
+
+def test_other_changes_of_an_account_end_nothing(client: Client, admin: User) -> None:
+    session = sign_in(client, admin)
+    loaded = User.objects.get(pk=admin.pk)
+    loaded.name = "Another Name"
+    loaded.save()
+    assert SessionStore(session.session_key).record
+
+
 def test_deleted_account_loses_its_sessions_at_once(client: Client, user: User) -> None:
     session = sign_in(client, user)
     user.delete()

@@ -1,0 +1,145 @@
+"""Compares index and values, both ways: no live session hides, no dead one haunts.
+
+Reads everything, in batches, beside normal work. What looks wrong is looked at twice,
+because a session may begin or end between two reads; only what is wrong both times is
+a stray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from accounts import keys
+from accounts.sessions import clock, index, ledger
+from accounts.sessions.connections import answering, client
+from accounts.sessions.index import Order
+from accounts.sessions.record import Record
+
+BATCH = 1000
+
+
+@dataclass(slots=True)
+class Census:
+    """`hidden`: live and not in every set it belongs to. `haunting`: the opposite."""
+
+    live: int = 0
+    hidden: list[str] = field(default_factory=list)
+    haunting: list[str] = field(default_factory=list)
+
+    @property
+    def strays(self) -> int:
+        return len(self.hidden) + len(self.haunting)
+
+
+def check() -> Census:
+    """Counts, and names every stray. Raises SessionStoreError."""
+    with answering():
+        return _check(client())
+
+
+def repair() -> Census:
+    """Mends what `check` finds; gives what it found."""
+    with answering():
+        store = client()
+        found = _check(store)
+        for record, expiry in _live(store, found.hidden):
+            index.enter(store, record, record.last_used(expiry))
+        index.forget(store, found.haunting)
+        for name in _named_sets(store):
+            _forget_in(store, name, found.haunting)
+        return found
+
+
+def _check(store: Any) -> Census:
+    census = Census()
+    for batch in _batches(_stored_ids(store)):
+        census.live += len(_live(store, batch))
+        census.hidden += _twice(lambda ids: _hidden(store, ids), batch)
+    entries: set[str] = set()
+    for name in [*(order.value for order in Order), *_named_sets(store)]:
+        for batch in _batches(_members(store, name)):
+            entries.update(_twice(lambda ids: _haunting(store, ids), batch))
+    census.haunting = sorted(entries)
+    return census
+
+
+def _twice(find: Callable[[list[str]], list[str]], ids: list[str]) -> list[str]:
+    suspects = find(ids)
+    return find(suspects) if suspects else []
+
+
+def _live(store: Any, ids: Iterable[str]) -> list[tuple[Record, int]]:
+    now = clock.now()
+    return [
+        (record, expiry)
+        for _, record, expiry, cutoff in ledger.read_with_limits(store, list(ids))
+        if record and record.person and record.is_live(expiry, cutoff, now)
+    ]
+
+
+def _hidden(store: Any, ids: list[str]) -> list[str]:
+    wanted = [
+        (record.id, name)
+        for record, _ in _live(store, ids)
+        for name in index.places(record)
+    ]
+    pipeline = store.pipeline(transaction=False)
+    for identifier, name in wanted:
+        pipeline.zscore(name, identifier)
+    scores = pipeline.execute() if wanted else []
+    missing = {
+        identifier
+        for (identifier, _), score in zip(wanted, scores, strict=True)
+        if score is None
+    }
+    return sorted(missing)
+
+
+def _haunting(store: Any, ids: list[str]) -> list[str]:
+    now = clock.milliseconds(clock.now())
+    pipeline = store.pipeline(transaction=False)
+    for identifier in ids:
+        pipeline.exists(keys.value(identifier))
+        pipeline.zscore(keys.BY_END, identifier)
+    answers = iter(pipeline.execute())
+    return [
+        identifier
+        for identifier, exists, end in zip(ids, answers, answers, strict=True)
+        # Past its end it is no longer counted or shown, only not yet pruned.
+        if not exists and not (end is not None and end <= now)
+    ]
+
+
+def _stored_ids(store: Any) -> Iterator[str]:
+    for name in store.scan_iter(match=keys.ANY_VALUE, count=BATCH):
+        yield name.decode().rpartition(":")[2]
+
+
+def _named_sets(store: Any) -> list[str]:
+    return [
+        name.decode()
+        for pattern in keys.ANY_NAMED_SET
+        for name in store.scan_iter(match=pattern, count=BATCH)
+    ]
+
+
+def _members(store: Any, name: str) -> Iterator[str]:
+    now = clock.milliseconds(clock.now())
+    is_scored_by_end = name not in {keys.BY_USE, keys.BY_START}
+    for member, score in store.zscan_iter(name, count=BATCH):
+        if not (is_scored_by_end and score <= now):
+            yield member.decode()
+
+
+def _forget_in(store: Any, name: str, ids: list[str]) -> None:
+    for batch in _batches(ids):
+        store.zrem(name, *batch)
+
+
+def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
+    source = iter(ids)
+    while batch := list(islice(source, BATCH)):
+        yield batch
