@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.sessions import clock, fence
 from backoffice.demo.store import EmbeddedStore
+from backoffice.env import StoreAddress
 
 Travel = time_machine.Traveller
 
@@ -45,8 +46,14 @@ def store(store_server: EmbeddedStore, settings: Settings) -> Iterator[redis.Red
 
 def use_store(settings: Settings, url: str) -> None:
     """Points the site at another store, as when the network changes under it."""
-    cache = settings.CACHES["sessions"]
-    settings.CACHES = {**settings.CACHES, "sessions": {**cache, "LOCATION": url}}
+    cache, address = settings.CACHES["sessions"], StoreAddress.parse(url)
+    options = {
+        **cache["OPTIONS"],
+        "CONNECTION_FACTORY": f"accounts.sessions.connections.{address.kind}",
+        "SENTINELS": address.sentinels,
+    }
+    changed = {**cache, "LOCATION": address.url, "OPTIONS": options}
+    settings.CACHES = {**settings.CACHES, "sessions": changed}
 
 
 @pytest.fixture(autouse=True)

@@ -8,112 +8,34 @@ rebinding) cannot read the demo through a developer's browser.
 from __future__ import annotations
 
 import ipaddress
-import json
 import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, Self
-from urllib.parse import parse_qsl
 
 from backoffice.demo.children import wait_until
+from backoffice.demo.messages import (
+    KEPT_BODY_BYTES,
+    Answer,
+    Request,
+    Response,
+    json_response,
+)
 from backoffice.demo.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)
 
-KEPT_BODY_BYTES = 1024 * 1024
 BLOCK_BYTES = 64 * 1024
 IDLE_SECONDS = 60
 STOP_SECONDS = 1.0
 
-JSON_TYPE = ("Content-Type", "application/json; charset=utf-8")
-NO_STORE = ("Cache-Control", "no-store")
-
 
 class MalformedRequest(Exception):
     """The framing of a request body cannot be trusted."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request: `target` as it came on the wire, the body up to KEPT_BODY_BYTES."""
-
-    method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes = b""
-    body_size: int = 0
-
-    @property
-    def path(self) -> str:
-        return self.target.partition("?")[0]
-
-    @cached_property
-    def query_pairs(self) -> list[tuple[str, str]]:
-        query = self.target.partition("?")[2]
-        return parse_qsl(query, keep_blank_values=True)
-
-    @cached_property
-    def query(self) -> dict[str, str]:
-        return dict(self.query_pairs)
-
-    @cached_property
-    def form_pairs(self) -> list[tuple[str, str]]:
-        if self.media_type != "application/x-www-form-urlencoded":
-            return []
-        return parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)
-
-    @cached_property
-    def form(self) -> dict[str, str]:
-        return dict(self.form_pairs)
-
-    @property
-    def media_type(self) -> str:
-        return self.header("Content-Type").partition(";")[0].strip().lower()
-
-    @cached_property
-    def cookies(self) -> dict[str, str]:
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(self.header("Cookie"))
-        except CookieError:
-            return {}
-        return {name: morsel.value for name, morsel in jar.items()}
-
-    def header(self, name: str) -> str:
-        """The first header of this name, or nothing."""
-        found = (value for key, value in self.headers if key.lower() == name.lower())
-        return next(found, "")
-
-    def json(self) -> Any:
-        """The body as JSON; raises ValueError."""
-        return json.loads(self.body)
-
-
-@dataclass(frozen=True)
-class Response:
-    """One answer; a body of blocks is sent as they come, with chunked framing."""
-
-    status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | Iterator[bytes] = field(default=b"")
-
-
-Answer = Callable[[Request], Response]
-
-
-def json_response(
-    data: Any, status: int = 200, headers: Iterable[tuple[str, str]] = ()
-) -> Response:
-    """A JSON answer that nobody keeps."""
-    body = json.dumps(data, ensure_ascii=False, indent=2).encode() + b"\n"
-    return Response(status, (JSON_TYPE, NO_STORE, *headers), body)
 
 
 class LoopbackServer:
@@ -134,12 +56,17 @@ class LoopbackServer:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
-    def start(self) -> Self:
-        """Listen and answer in the background; raises OSError if the port is taken."""
+    def listen(self) -> _Listener:
+        """Take the port; who connects waits. Raises OSError if it is taken."""
         self._listener = _Listener(self.host, self.port, self.answer)
         self.port = self._listener.server_port
+        return self._listener
+
+    def start(self) -> Self:
+        """Answer in the background, after `listen` if that was not called."""
+        listener = self._listener or self.listen()
         self._thread = threading.Thread(
-            target=self._listener.serve_forever, args=(0.05,), daemon=True
+            target=listener.serve_forever, args=(0.05,), daemon=True
         )
         self._thread.start()
         return self

@@ -18,70 +18,26 @@ import json
 import logging
 import os
 import sys
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
-from backoffice.demo import (
-    provider_authorize,
-    provider_control,
-    provider_endpoints,
-    provider_logout,
-    provider_pages,
-)
-from backoffice.demo.loopback import (
-    LoopbackServer,
-    Request,
-    Response,
-    is_loopback,
-    json_response,
-)
+from backoffice.demo import provider_logout
+from backoffice.demo.loopback import LoopbackServer, is_loopback
+from backoffice.demo.messages import Request
 from backoffice.demo.ports import LOOPBACK
 from backoffice.demo.provider_claims import logout_token
 from backoffice.demo.provider_faults import ABSENT, Changes, Endpoint, Fault, Faults
 from backoffice.demo.provider_logout import Delivery
+from backoffice.demo.provider_routes import answer
 from backoffice.demo.provider_state import Client, ProviderSession, ProviderState
 from backoffice.demo.staff import STAFF, DemoPerson
 from backoffice.demo.stop_signal import StopSignal
 
 __all__ = ["ABSENT", "Client", "Delivery", "Endpoint", "Fault", "Provider"]
-
-HUGE_BLOCKS = 512  # of 64 KiB
-ELSEWHERE = "/elsewhere"
-
-
-class Route(NamedTuple):
-    """Who answers a path, and under which name faults find it."""
-
-    methods: frozenset[str]
-    answer: Callable[[ProviderState, Request], Response]
-    endpoint: Endpoint | None = None
-
-
-READ = frozenset({"GET", "HEAD"})
-POST = frozenset({"POST"})
-ROUTES = {
-    "/.well-known/openid-configuration": Route(
-        READ, provider_endpoints.discovery, Endpoint.DISCOVERY
-    ),
-    "/jwks": Route(READ, provider_endpoints.jwks, Endpoint.JWKS),
-    "/authorize": Route(READ | POST, provider_authorize.authorize, Endpoint.AUTHORIZE),
-    "/sign-in": Route(POST, provider_authorize.sign_in),
-    "/token": Route(POST, provider_endpoints.token, Endpoint.TOKEN),
-    "/userinfo": Route(READ | POST, provider_endpoints.userinfo, Endpoint.USERINFO),
-    "/end_session": Route(
-        READ | POST, provider_logout.end_session, Endpoint.END_SESSION
-    ),
-    "/sign-out": Route(POST, provider_logout.sign_out),
-    "/style.css": Route(READ, lambda state, request: provider_pages.stylesheet()),
-    "/dev": Route(READ, provider_control.control),
-    "/dev/end": Route(POST, provider_control.end),
-    "/dev/faults": Route(READ | POST | {"DELETE"}, provider_control.faults),
-}
 
 
 class Provider:
@@ -98,7 +54,7 @@ class Provider:
     ) -> None:
         """`memory` is a file that keeps sessions and keys from start to start."""
         self.state = ProviderState(staff, clients, memory)
-        self._server = LoopbackServer(self._answer, host=host, port=port)
+        self._server = LoopbackServer(partial(answer, self.state), host=host, port=port)
 
     @property
     def issuer(self) -> str:
@@ -121,8 +77,10 @@ class Provider:
 
     def start(self) -> Self:
         """Begin to answer; raises OSError if the port is taken."""
-        self._server.start()
+        self._server.listen()
+        # Before the first answer: every document and token names the issuer.
         self.state.issuer = self._server.origin
+        self._server.start()
         return self
 
     def stop(self) -> None:
@@ -199,58 +157,6 @@ class Provider:
             typ=typ,
             fault=fault,
         )
-
-    def _answer(self, request: Request) -> Response:
-        self.state.requests.append(request)
-        route = ROUTES.get(request.path)
-        if route is None:
-            return json_response({"error": "not found"}, 404)
-        if request.method not in route.methods:
-            allowed = ("Allow", ", ".join(sorted(route.methods)))
-            return json_response({"error": "method not allowed"}, 405, [allowed])
-        if request.body_size > len(request.body):
-            return json_response({"error": "too large"}, 413)
-        if route.endpoint is None:
-            return route.answer(self.state, request)
-        return misbehaved(self.state, route, route.endpoint, request)
-
-
-def misbehaved(
-    state: ProviderState, route: Route, endpoint: Endpoint, request: Request
-) -> Response:
-    """The endpoint's answer after the faults that concern all endpoints alike."""
-    faults = state.faults
-    if late := faults.take(Fault.LATE, endpoint):
-        time.sleep(late.seconds)
-    if faults.take(Fault.STATUS_500, endpoint):
-        return json_response({"error": "server_error"}, 500)
-    if faults.take(Fault.HTML, endpoint):
-        return provider_pages.signed_out_page("en")
-    if moved := faults.take(Fault.REDIRECT, endpoint):
-        location = moved.location or f"{state.issuer}{ELSEWHERE}/{endpoint}"
-        return Response(307, (("Location", location),))
-    response = route.answer(state, request)
-    if not isinstance(response.body, bytes):
-        return response
-    if faults.take(Fault.HUGE, endpoint):
-        return replace(response, body=huge(response.body))
-    if drip := faults.take(Fault.DRIP, endpoint):
-        return replace(response, body=dripping(response.body, drip.seconds))
-    return response
-
-
-def huge(body: bytes) -> Iterator[bytes]:
-    """The body after 32 MiB of white space, which JSON allows."""
-    for _ in range(HUGE_BLOCKS):
-        yield b" " * 65_536
-    yield body
-
-
-def dripping(body: bytes, seconds: float) -> Iterator[bytes]:
-    """The body in single bytes, spread over so many seconds."""
-    for place in range(len(body)):
-        yield body[place : place + 1]
-        time.sleep(seconds / len(body))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from backoffice.demo.loopback import Request, Response
+from backoffice.demo.messages import Request, Response
 from backoffice.demo.provider_browser import (
     authorization_response,
     browser_of,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from backoffice.demo.loopback import NO_STORE, Request, Response
+from backoffice.demo.messages import NO_STORE, Request, Response
 from backoffice.demo.provider_faults import Fault
 from backoffice.demo.provider_state import ProviderState
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from backoffice.demo.loopback import Request, Response, json_response
+from backoffice.demo.messages import Request, Response, json_response
 from backoffice.demo.provider_browser import browser_of, new_browser, with_cookie
 from backoffice.demo.provider_logout import end_and_tell
 from backoffice.demo.provider_pages import control_page, refusal_page

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 from jwt.utils import base64url_encode
 
-from backoffice.demo.loopback import Request, Response, json_response
+from backoffice.demo.messages import Request, Response, json_response
 from backoffice.demo.provider_authorize import PROMPTS, SCOPES
 from backoffice.demo.provider_claims import (
     ACR_CARD,

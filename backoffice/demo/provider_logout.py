@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from backoffice.demo.loopback import Request, Response
+from backoffice.demo.messages import Request, Response
 from backoffice.demo.provider_browser import (
     browser_of,
     new_browser,

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from backoffice.demo.loopback import NO_STORE, Response
+from backoffice.demo.messages import NO_STORE, Response
 from backoffice.demo.provider_faults import FaultSetting
 from backoffice.demo.provider_state import ProviderSession
 from backoffice.demo.provider_texts import TEXTS
@@ -98,7 +98,7 @@ def control_page(
         + (f'<p class="notice" role="status">{escape(outcome)}</p>' if outcome else "")
         + f'<form method="post" action="/dev/end">{hidden(secret)}'
         '<div class="scroll"><table><thead><tr><th>Person</th><th>Session (sid)</th>'
-        "<th>Sites</th><th></th></tr></thead>"
+        "<th>Sites</th><th>Action</th></tr></thead>"
         f"<tbody>{listed}</tbody></table></div></form>"
         f"<h2>Faults</h2><p>{active}</p>"
     )
@@ -110,7 +110,8 @@ def session_row(session: ProviderSession, person: DemoPerson) -> str:
     return (
         f"<tr><td>{escape(person.name)}</td><td><code>{escape(session.sid)}</code></td>"
         f'<td>{sites}</td><td><button class="action" name="sid" '
-        f'value="{escape(session.sid)}">End</button></td></tr>'
+        f'value="{escape(session.sid)}" '
+        f'aria-label="End the session of {escape(person.name)}">End</button></td></tr>'
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from backoffice.demo.loopback import Request
+from backoffice.demo.messages import Request
 from backoffice.demo.private_file import write_private
 from backoffice.demo.provider_faults import Fault, Faults
 from backoffice.demo.provider_keys import KeyRing, SigningKey

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from backoffice.demo.loopback import Request
+from backoffice.demo.messages import Request
 
 ENGLISH = {
     "notice": "Development only: no passwords, made-up people, this machine alone.",

@@ -18,14 +18,8 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from backoffice.demo.loopback import (
-    NO_STORE,
-    LoopbackServer,
-    Request,
-    Response,
-    is_loopback,
-    json_response,
-)
+from backoffice.demo.loopback import LoopbackServer, is_loopback
+from backoffice.demo.messages import NO_STORE, Request, Response, json_response
 from backoffice.demo.ports import LOOPBACK
 from backoffice.demo.stop_signal import StopSignal
 from backoffice.demo.upstream_data import (

@@ -4,12 +4,16 @@ from dataclasses import replace
 
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
 from accounts.sessions import live
 from backoffice.proxy.routes import current_routes
+
+# In the order in which people think of them.
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 @require_safe
@@ -21,7 +25,14 @@ def home(request: StaffRequest) -> HttpResponseBase:
         return redirect("sign-in")
     context = {
         "profile": profile,
-        "routes": current_routes().routes_for(profile),
+        "routes": [
+            {
+                "name": route.name,
+                "path": reverse("proxy", args=[f"{route.name}/"]),
+                "methods": [name for name in METHODS if name in route.methods],
+            }
+            for route in current_routes().routes_for(profile)
+        ],
         "session": live.LiveSession.of(record, request.session.last_used, current=True),
     }
     return render(request, "pages/home.html", context)

@@ -150,7 +150,9 @@ def refuse_bad_head(head: http.client.HTTPMessage) -> None:
     """
     codings = [value.strip().lower() for value in head.get_all("Transfer-Encoding", [])]
     lengths = [value.strip() for value in head.get_all("Content-Length", [])]
-    if head.get_payload() or any(
+    # A list is what the e-mail parser makes of multipart types; text is left over.
+    rest = head.get_payload()
+    if (isinstance(rest, str) and rest) or any(
         isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in head.defects
     ):
         raise http.client.HTTPException("malformed field")

@@ -54,6 +54,7 @@ class Talk:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.unread = b""
+        self.last = Recorded(b"", b"")
 
     def say(self, data: bytes) -> None:
         self.sock.sendall(data)
@@ -70,17 +71,13 @@ class Talk:
             if not self._more():
                 return None
         head, _, self.unread = self.unread.partition(b"\r\n\r\n")
-        lower = head.lower()
-        if b"\r\ntransfer-encoding: chunked" in lower:
-            return Recorded(head, self._until(b"0\r\n\r\n"))
-        length = 0
-        for line in lower.split(b"\r\n"):
-            if line.startswith(b"content-length:"):
-                length = int(line.partition(b":")[2])
-        while len(self.unread) < length and self._more():
-            pass
-        body, self.unread = self.unread[:length], self.unread[length:]
-        return Recorded(head, body)
+        bare = Recorded(head, b"")
+        if bare.get("Transfer-Encoding"):
+            body = self._until(b"0\r\n\r\n")
+        else:
+            body = self._exactly(int(bare.get("Content-Length") or 0))
+        self.last = Recorded(head, body)
+        return self.last
 
     def is_gone(self, within: float = 5) -> bool:
         """Whether the other side closes the connection, waiting as long as said."""
@@ -92,11 +89,17 @@ class Talk:
         except OSError:
             return True
 
+    def _exactly(self, length: int) -> bytes:
+        while len(self.unread) < length and self._more():
+            pass
+        body, self.unread = self.unread[:length], self.unread[length:]
+        return body
+
     def _until(self, end: bytes) -> bytes:
         while end not in self.unread and self._more():
             pass
-        body, _, self.unread = self.unread.partition(end)
-        return body + end
+        body, found, self.unread = self.unread.partition(end)
+        return body + found
 
     def _more(self) -> bool:
         try:
@@ -193,10 +196,11 @@ def slow(seconds: float, then: bytes = HELLO) -> Answer:
     return act
 
 
-def dripping(data: bytes, every: float = 0.05) -> Answer:
-    """Sends one byte at a time: always alive, never done."""
+def dripping(data: bytes, every: float = 0.05, after: bytes = b"") -> Answer:
+    """Sends `after` at once, then one byte at a time: always alive, never done."""
 
     def act(talk: Talk) -> None:
+        talk.say(after)
         for index in range(len(data)):
             talk.say(data[index : index + 1])
             time.sleep(every)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from backoffice.demo.loopback import LoopbackServer, Request, Response
+from backoffice.demo.loopback import LoopbackServer
+from backoffice.demo.messages import Request, Response
 from backoffice.demo.provider import Client, Provider
 from tests.fakes.provider import Party
 

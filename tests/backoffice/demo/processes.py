@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from backoffice.demo.children import wait_until
@@ -48,17 +48,38 @@ def ends(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 def is_running(pid: int) -> bool:
     """Whether there is such a process; one that only waits to be buried is not."""
-    status = Path(f"/proc/{pid}/stat")
-    if Path("/proc/self").exists():
-        try:
-            return status.read_text().rpartition(")")[2].split()[0] != "Z"
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return any(pid == each for each, _ in living())
+
+
+def descendants(pid: int) -> list[int]:
+    """The living processes below this one."""
+    pairs = list(living())
+    below = [child for child, parent in pairs if parent == pid]
+    return below + [each for child in below for each in descendants(child)]
+
+
+def living() -> Iterator[tuple[int, int]]:
+    """Every process that is no zombie, with its parent."""
+    for pid, parent, state in listed_by_the_kernel() or listed_by_ps():
+        if not state.startswith("Z"):
+            yield int(pid), int(parent)
+
+
+def listed_by_the_kernel() -> list[tuple[str, str, str]]:
+    """Linux only; slim systems have no ps."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state, parent, *_ = status.read_text().rpartition(")")[2].split()
+            found.append((status.parent.name, parent, state))
+    return found
+
+
+def listed_by_ps() -> list[tuple[str, str, str]]:
+    command = ["ps", "-A", "-o", "pid=,ppid=,stat="]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = (line.split() for line in listed.stdout.splitlines())
+    return [(pid, parent, state) for pid, parent, state in lines]
 
 
 def is_gone(*pids: int) -> bool:

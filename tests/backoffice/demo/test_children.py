@@ -10,7 +10,12 @@ import pytest
 from backoffice.demo.children import Child, kernel_tether_is_safe, wait_until
 from tests.backoffice.demo.processes import PATIENCE, first_line, is_gone, python
 
-STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(600)
+"""
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -20,7 +25,11 @@ child = Child("child", ["sleep", "600"], log=Path(sys.argv[1]), kernel_tether=te
 print(child.pid, flush=True)
 time.sleep(600)
 """
-GRANDPARENT = "import subprocess, time; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); time.sleep(600)"
+GRANDPARENT = """
+import subprocess, time
+print(subprocess.Popen(["sleep", "600"]).pid, flush=True)
+time.sleep(600)
+"""
 
 on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the kernel's tether is Linux's"
@@ -47,10 +56,10 @@ def test_child_stops_when_told(tmp_path: Path, tether: bool | None) -> None:
 
 def test_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    child = Child("child", [sys.executable, "-c", STUBBORN + "#"], log=log)
-    child.stop(timeout=0.5)
-    assert child.exit_code is not None
-    assert child.exit_code < 0
+    child = Child("child", [sys.executable, "-c", STUBBORN], log=log)
+    assert wait_until(lambda: child.last_lines() == "ready", PATIENCE)
+    child.stop(timeout=0.2)
+    assert child.exit_code == -signal.SIGKILL
 
 
 def test_child_of_a_child_ends_with_it(tmp_path: Path) -> None:

@@ -251,7 +251,11 @@ def test_a_malformed_field_is_dropped(field: tuple[str, str]) -> None:
 
 names = st.one_of(
     st.sampled_from(
-        [spelling for name in [*NOT_SENT, *NOT_RETURNED] for spelling in spellings(name)]
+        [
+            spelling
+            for name in [*NOT_SENT, *NOT_RETURNED]
+            for spelling in spellings(name)
+        ]
     ),
     st.text("aXx-_ :\r\n", max_size=6),
 )

@@ -126,7 +126,14 @@ OTHER_SPELLINGS = [
     "/api/proxy%2fmembers",
 ]
 
-NOT_OURS = ["/", "/sign-in/", "/api/", "/api/proxyx/y", "/admin/api/proxy/", "/apiproxy"]
+NOT_OURS = [
+    "/",
+    "/sign-in/",
+    "/api/",
+    "/api/proxyx/y",
+    "/admin/api/proxy/",
+    "/apiproxy",
+]
 
 
 @pytest.mark.parametrize(("target", "path"), PLAIN.items())
@@ -167,7 +174,8 @@ def test_a_path_knows_what_the_server_made_of_it(path: ProxyPath, decoded: str) 
 
 
 hostile = st.text(
-    st.sampled_from([*"./\\;%#?@: 2e2fF5cC0ae", "\x00", "％", "．", "é", "a"]), max_size=24
+    st.sampled_from([*"./\\;%#?@: 2e2fF5cC0ae", "\x00", "％", "．", "é", "a"]),
+    max_size=24,
 )
 
 

@@ -27,7 +27,10 @@ GOOD: list[tuple[str, Any, Any]] = [
 ]
 
 BAD: list[tuple[str, Any]] = [
-    *(("name", value) for value in ("", "A", "-a", "a_b", "a/b", "a" * 64, "é", "a\n", 1)),
+    *(
+        ("name", value)
+        for value in ("", "A", "-a", "a_b", "a/b", "a" * 64, "é", "a\n", 1)
+    ),
     *(
         ("upstream", value)
         for value in (

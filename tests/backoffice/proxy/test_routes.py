@@ -66,7 +66,11 @@ def test_what_is_left_out_has_a_safe_default(tmp_path: Path) -> None:
     route = load_routes(write(tmp_path, FULL)).find("open")
     assert route == Route(name="open", upstream="https://[::1]:9002")
     assert (route.methods, route.groups) == (READS, frozenset())
-    assert (route.connect_timeout, route.read_timeout, route.total_timeout) == (2, 30, 60)
+    assert (route.connect_timeout, route.read_timeout, route.total_timeout) == (
+        2,
+        30,
+        60,
+    )
     assert (route.max_body, route.identity) == (10 * 1024 * 1024, Identity.HEADERS)
 
 
@@ -125,7 +129,9 @@ def test_another_table_is_refused(tmp_path: Path, table: str) -> None:
 
 
 def test_a_single_bracket_is_explained(tmp_path: Path) -> None:
-    assert problems(tmp_path, '[route]\nname = "a"') == ("routes.toml:1: write [[route]]",)
+    assert problems(tmp_path, '[route]\nname = "a"') == (
+        "routes.toml:1: write [[route]]",
+    )
 
 
 def test_a_list_that_holds_no_tables_is_refused(tmp_path: Path) -> None:

@@ -124,7 +124,9 @@ def test_a_half_read_connection_is_not_used_again(upstream: Upstream) -> None:
     assert upstream.connections == 2
 
 
-@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
+@pytest.mark.parametrize(
+    "status", ["100 Continue", "102 Processing", "103 Early Hints"]
+)
 def test_what_comes_before_the_answer_is_not_the_answer(
     upstream: Upstream, status: str
 ) -> None:
@@ -146,7 +148,8 @@ MALFORMED_HEADS = {
     "space-before-colon": OK + b"Content-Length : 0\r\n\r\n",
     "two-lengths": OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     "negative-length": OK + b"Content-Length: -1\r\n\r\n",
-    "length-and-chunks": OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "length-and-chunks": OK
+    + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
     "other-coding": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
     "unknown-coding": OK + b"Transfer-Encoding: xchunked\r\n\r\n",
     "endless-fields": OK + b"X: y\r\n" * 200 + b"\r\n",
@@ -182,7 +185,7 @@ def test_a_body_that_breaks_off_is_an_error(upstream: Upstream, name: str) -> No
 BUSY = {
     "silent": hanging(b""),
     "dripping-head": dripping(OK + b"X: " + b"y" * 1000),
-    "dripping-body": dripping(OK + b"\r\n" + b"y" * 1000),
+    "dripping-body": dripping(b"y" * 1000, after=OK + b"\r\n"),
 }
 
 
@@ -263,6 +266,9 @@ def head(*lines: str) -> http.client.HTTPMessage:
         ("Content-Length: 5", "content-length: 5"),
         ("Transfer-Encoding: Chunked",),
         ("Content-Type: multipart/mixed; boundary=x",),
+        ("Content-Type: multipart/mixed",),
+        ("Content-Type: message/rfc822",),
+        ("Content-Type: message/delivery-status",),
     ],
 )
 def test_a_head_with_one_reading_is_taken(lines: tuple[str, ...]) -> None:
