@@ -187,6 +187,14 @@ def _tell(request: HttpRequest, outcome: live.Outcome) -> None:
             "%(n)d session was already gone.", "%(n)d sessions were already gone.", gone
         )
         messages.info(request, text % {"n": gone})
+    if outcome.acknowledged is False:
+        messages.warning(
+            request,
+            _(
+                "No replica of the store has confirmed it yet. Should the store fail "
+                "over now, the kill is repeated from the ledger."
+            ),
+        )
     if not outcome.durable:
         messages.warning(
             request,

@@ -5,6 +5,7 @@
     bo:{i}:use              zset    session id -> last use, ms
     bo:{i}:start            zset    session id -> start, ms
     bo:{i}:end              zset    session id -> end unless used again, ms
+    bo:{i}:mark             string  empty; asks replicas how far they are
     bo:{i}:unwritten        hash    sealed kills that SQL could not take yet
     bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
     bo:{i}:o:<origin>       zset    session id -> end, ms; the provider's own session
@@ -33,6 +34,7 @@ BY_USE = "bo:{i}:use"
 BY_START = "bo:{i}:start"
 BY_END = "bo:{i}:end"
 UNWRITTEN = "bo:{i}:unwritten"
+MARK = "bo:{i}:mark"
 ANY_VALUE = "bo:{*}:s:*"
 ANY_NAMED_SET = ("bo:{i}:p:*", "bo:{i}:o:*")
 SHARDS = string.ascii_lowercase + "234567"

@@ -25,6 +25,7 @@ from accounts.sessions.seal import NotSealed
 
 log = logging.getLogger(__name__)
 BATCH = 500
+ACKNOWLEDGE_MILLISECONDS = 200
 
 
 def write(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revocation:
@@ -108,6 +109,22 @@ def replay() -> None:
     for row in rows:
         apply(store, row)
     log.info("ledger_replayed kills=%d", len(rows))
+
+
+def is_acknowledged(store: Any) -> bool | None:
+    """Whether a replica has everything written so far; None when there is none.
+
+    WAIT speaks for the connection it is sent on, so the question comes with a write of
+    its own: a replica that has that one has all before it. In a Cluster there is no
+    one place to ask, and the answer is None.
+    """
+    facts = store.info("replication")
+    if not facts.get("connected_slaves"):
+        return None
+    pipeline = store.pipeline(transaction=False)
+    pipeline.set(keys.MARK, b"", px=ACKNOWLEDGE_MILLISECONDS)
+    pipeline.execute_command("WAIT", 1, ACKNOWLEDGE_MILLISECONDS)
+    return bool(pipeline.execute()[-1])
 
 
 def apply(store: Any, row: Revocation) -> list[Record]:

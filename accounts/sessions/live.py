@@ -72,12 +72,14 @@ class Outcome:
 
     `pending`: the store was away; the kill is in the ledger and takes effect before
     the store answers its first question. `durable`: it is in the ledger.
+    `acknowledged`: a replica has it too; None when the store has no replica.
     """
 
     ended: list[str] = field(default_factory=list)
     already_gone: list[str] = field(default_factory=list)
     pending: bool = False
     durable: bool = True
+    acknowledged: bool | None = None
 
 
 def count() -> int:
@@ -240,6 +242,7 @@ def _kill(
                 ended += ledger.apply(store, row)
             if not outcome.durable:
                 ledger.hold(store, rows)
+            outcome.acknowledged = ledger.is_acknowledged(store)
     except SessionStoreError:
         if not outcome.durable:
             raise

@@ -37,7 +37,7 @@ def verbs(size: int, runs: int, url: str, observer: redis.Redis) -> dict[str, Co
     users = [User.objects.enter(crowd.profile(n))[0] for n in KILLED_WHOLLY]
     found: dict[str, list[Cost]] = {}
     for _ in range(runs):
-        for name, calls in _reading(size) | _killing(users):
+        for name, calls in _reading(size) + _killing(users):
             found.setdefault(name, []).append(_cost(calls, observer))
         crowd.fill(url, range(KILLED_ONCE.stop))
     for _ in range(runs):
@@ -74,3 +74,43 @@ def _reading(size: int) -> list[tuple[str, Sequence[Call]]]:
         ("count", [live.count] * CALLS),
         ("find by person (20)", of_person),
     ]
+
+
+def _killing(users: Sequence[User]) -> list[tuple[str, Sequence[Call]]]:
+    once = [crowd.session_id(crowd.numbers_of(person)[0]) for person in KILLED_ONCE]
+    end_person = [partial(live.end_person, user, by=WHO) for user in users]
+    return [
+        ("kill one", [partial(live.end, [one], by=WHO) for one in once]),
+        ("kill all of one person (20)", end_person),
+    ]
+
+
+def _cost(calls: Sequence[Call], observer: redis.Redis) -> Cost:
+    with tallied(observer) as tally:
+        times = [microseconds(call) for call in calls]
+    return _per_call(tally, times)
+
+
+def _per_call(tally: Tally, times: Sequence[float]) -> Cost:
+    return Cost(
+        whole=median(times) / 1000,
+        store=tally.store_us / len(times) / 1000,
+        round_trips=tally.round_trips / len(times),
+    )
+
+
+def _middle(costs: Sequence[Cost]) -> Cost:
+    return Cost(
+        whole=median([cost.whole for cost in costs]),
+        store=median([cost.store for cost in costs]),
+        round_trips=median([cost.round_trips for cost in costs]),
+    )
+
+
+def _rate(act: Callable[[], int], expected: int) -> float:
+    start = perf_counter()
+    removed = act()
+    seconds = perf_counter() - start
+    if removed != expected:
+        raise RuntimeError(f"{removed} removed instead of {expected}")
+    return removed / seconds

@@ -49,7 +49,7 @@ const provider = new Provider(issuer, {
     introspection: { enabled: false },
   },
   cookies: { keys: ['made up for tests'] },
-  jwks: { keys: [{ ...rsaKey(), use: 'sig', alg: 'RS256', kid: 'one' }] },
+  jwks: { keys: [{ ...rsaKey(), use: 'sig', alg: 'RS256' }] },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   // The library asks no address on loopback, where the site of a test lives.
   fetch: (url, { dispatcher, ...options }) => fetch(url, options),

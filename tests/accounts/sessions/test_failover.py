@@ -1,0 +1,133 @@
+"""A Sentinel set loses its primary: no kill is lost, reads never come from a replica."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+from pytest_django.fixtures import Settings
+
+from accounts import keys
+from accounts.sessions import live
+from accounts.sessions.connections import client
+from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.store import SessionStore
+from backoffice.demo.store import EmbeddedStore
+from tests import topology
+from tests.accounts.sessions.conftest import begin
+from tests.conftest import use_store
+from tests.topology import Topology, wait_for_primary
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def sentinel_set(
+    tmp_path_factory: pytest.TempPathFactory, settings: Settings
+) -> Iterator[Topology]:
+    with topology.sentinel(tmp_path_factory.mktemp("set")) as running:
+        use_store(settings, running.address)
+        yield running
+
+
+def state_of(session: SessionStore) -> str:
+    try:
+        found = SessionStore(session.session_key).record
+    except SessionStoreError:
+        return "unavailable"
+    return "live" if found else "dead"
+
+
+def settled_state_of(session: SessionStore) -> str:
+    """The state once the store answers again."""
+    deadline = time.monotonic() + topology.PATIENCE_SECONDS
+    while (state := state_of(session)) == "unavailable":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return state
+
+
+def cut_link(replica: EmbeddedStore) -> None:
+    """What the primary hears from now on, the replica never will."""
+    with redis.Redis.from_url(replica.url) as connection:
+        connection.execute_command("REPLICAOF", "127.0.0.1", "1")
+
+
+def test_reads_go_to_the_primary(sentinel_set: Topology) -> None:
+    cut_link(sentinel_set.servers[1])
+    for number in range(20):
+        session = begin(f"u-{number}")
+        assert state_of(session) == "live"
+        live.end([str(session.session_id)], by="admin")
+        assert state_of(session) == "dead"
+    assert client().info("replication")["role"] == "master"
+
+
+def test_kill_says_whether_a_replica_has_it(sentinel_set: Topology) -> None:
+    confirmed, unconfirmed = begin("u-1"), begin("u-2")
+    outcome = live.end([str(confirmed.session_id)], by="admin")
+    assert outcome.acknowledged is True
+    pid = sentinel_set.servers[1].pid or 0
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        outcome = live.end([str(unconfirmed.session_id)], by="admin")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert outcome.acknowledged is False
+    assert outcome.ended == [unconfirmed.session_id]
+
+
+def test_kill_that_the_replica_missed_survives_the_failover(
+    sentinel_set: Topology,
+) -> None:
+    primary, replica = sentinel_set.servers
+    victim, stays = begin("u-1"), begin("u-2")
+    with redis.Redis.from_url(primary.url) as connection:
+        assert connection.wait(1, 5000) == 1
+    cut_link(replica)
+    live.end([str(victim.session_id)], by="admin")
+    primary.kill()
+    with redis.Redis.from_url(replica.url) as connection:
+        assert connection.exists(keys.value(str(victim.session_id)))
+        connection.execute_command("REPLICAOF", "NO", "ONE")
+    wait_for_primary(sentinel_set)
+    assert settled_state_of(victim) == "dead"
+    assert settled_state_of(stays) == "live"
+
+
+def test_failover_under_load_revives_nobody_and_signs_nobody_out(
+    sentinel_set: Topology,
+) -> None:
+    staying = [begin(f"stays-{n}") for n in range(5)]
+    doomed = [begin(f"dies-{n}") for n in range(30)]
+    with redis.Redis.from_url(sentinel_set.servers[0].url) as connection:
+        assert connection.wait(1, 5000) == 1
+    wrongly_dead: list[str] = []
+    done = threading.Event()
+
+    def watch(session: SessionStore) -> None:
+        while not done.is_set():
+            if state_of(session) == "dead":
+                wrongly_dead.append(str(session.session_id))
+            time.sleep(0.02)
+
+    watchers = [threading.Thread(target=watch, args=(s,)) for s in staying]
+    for watcher in watchers:
+        watcher.start()
+    for number, session in enumerate(doomed):
+        if number == 10:
+            sentinel_set.servers[0].kill()
+        live.end([str(session.session_id)], by="admin")
+    wait_for_primary(sentinel_set)
+    states = [settled_state_of(session) for session in doomed]
+    done.set()
+    for watcher in watchers:
+        watcher.join()
+    assert states == ["dead"] * len(doomed)
+    assert wrongly_dead == []
+    assert [settled_state_of(session) for session in staying] == ["live"] * 5
