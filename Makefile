@@ -4,6 +4,7 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test check fix bench clean
@@ -11,22 +12,26 @@ BIN := .venv/bin
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready ## make the environment in .venv from uv.lock
+setup: .venv/all ## make the environment in .venv from uv.lock
 
-# With uv when there is one and it can reach its index; otherwise with pip, which
-# knows the mirrors that a closed network is set up with. The same lock either way.
-.venv/ready: uv.lock pyproject.toml
+# Two sizes of the one locked environment: what the demo runs, and everything.
+.venv/demo: GROUPS := --no-default-groups --group embedded
+.venv/all: GROUPS := --group dev
+
+# With uv when there is one, else with a uv from the package index. Where that cannot
+# reach its own, pip can: it knows the mirrors that a closed network is set up with.
+.venv/demo .venv/all: uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Backoffice needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …" >&2; exit 1; }
-	@if command -v uv >/dev/null && uv sync --quiet --frozen --python $(PYTHON); then :; else \
-	  $(PYTHON) -m venv .venv \
-	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
-	  && $(BIN)/uv export --quiet --frozen --python $(BIN)/python --output-file .venv/requirements.txt \
-	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/requirements.txt; \
-	fi
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@command -v uv >/dev/null || test -x $(BIN)/uv || $(PIP) uv==$(UV_VERSION)
+	@uv=$$(command -v uv || echo $(BIN)/uv); \
+	$$uv sync --quiet --frozen --inexact $(GROUPS) || { \
+	  $$uv export --quiet --frozen $(GROUPS) --output-file .venv/requirements.txt \
+	  && $(PIP) --require-hashes -r .venv/requirements.txt; }
 	@touch $@
 
-demo: setup ## run everything on this machine; needs nothing else (PORT=8000)
+demo: $(if $(wildcard .venv/all),.venv/all,.venv/demo) ## run everything on this machine; needs nothing else (PORT=8000)
 	@exec $(BIN)/python -m backoffice.demo
 
 serve: setup ## run the site alone, configured by the environment (docs/settings.md)

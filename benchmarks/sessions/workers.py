@@ -19,7 +19,7 @@ Answer = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Refusals:
-    """How many of the rounds were refused at once; milliseconds from kill to refusal."""
+    """How many rounds were refused at once; milliseconds from kill to refusal."""
 
     rounds: int
     refused: int

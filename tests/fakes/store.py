@@ -116,7 +116,10 @@ class Proxy:
     def cut(self) -> None:
         """Resets every connection."""
         for sock in list(self._open):
-            _reset(sock)
+            with suppress(OSError):
+                _linger_not(sock)
+                # Wakes the thread that reads from it, which then closes it.
+                sock.shutdown(socket.SHUT_RDWR)
 
     def refuse(self) -> None:
         """Nobody listens any more."""
@@ -190,7 +193,8 @@ def hanging(line: Line) -> bytes:
 
 def resetting(line: Line) -> bytes:
     """Ends the connection with RST instead of an answer."""
-    _reset(line.client.sock)
+    _linger_not(line.client.sock)
+    line.client.sock.close()
     raise Gone
 
 
@@ -246,9 +250,6 @@ def passing(number: int, then: Fault) -> Fault:
     return fault
 
 
-def _reset(sock: socket.socket) -> None:
-    with suppress(OSError):
-        linger = struct.pack("ii", 1, 0)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        sock.shutdown(socket.SHUT_RDWR)
-        sock.close()
+def _linger_not(sock: socket.socket) -> None:
+    # Its close() then sends RST instead of FIN.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
