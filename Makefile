@@ -31,10 +31,12 @@ setup: .venv/all ## make the environment in .venv from uv.lock
 	  && $(PIP) --require-hashes -r .venv/requirements.txt; }
 	@touch $@
 
-demo: $(if $(wildcard .venv/all),.venv/all,.venv/demo) ## run everything on this machine; needs nothing else (PORT=8000)
+RUNTIME := $(if $(wildcard .venv/all),.venv/all,.venv/demo)
+
+demo: $(RUNTIME) ## run everything on this machine; needs nothing else (PORT=8000)
 	@exec $(BIN)/python -m backoffice.demo
 
-serve: setup ## run the site alone, configured by the environment (docs/settings.md)
+serve: $(RUNTIME) ## run the site alone, configured by the environment (docs/settings.md)
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/python -m gunicorn --config backoffice/server.py
 

@@ -2,6 +2,7 @@
 
     bo:{x}:s:<session id>   string  sealed session; lives until idle or absolute end
     bo:{x}:cutoff           string  milliseconds; sessions begun before are dead
+    bo:{x}:k:<session id>   string  empty; killed, in case it is just being moved
     bo:{i}:use              zset    session id -> last use, ms
     bo:{i}:start            zset    session id -> start, ms
     bo:{i}:end              zset    session id -> end unless used again, ms
@@ -9,6 +10,7 @@
     bo:{i}:unwritten        hash    sealed kills that SQL could not take yet
     bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
     bo:{i}:o:<origin>       zset    session id -> end, ms; the provider's own session
+    <either of these>:k     string  milliseconds; what began before is dead
 
 `{x}` is the session id's first character and `{i}` is itself: hash tags, so that in
 a Cluster a session and its cut-off mark share a slot, and so does the whole index.
@@ -36,7 +38,7 @@ BY_END = "bo:{i}:end"
 UNWRITTEN = "bo:{i}:unwritten"
 MARK = "bo:{i}:mark"
 ANY_VALUE = "bo:{*}:s:*"
-ANY_NAMED_SET = ("bo:{i}:p:*", "bo:{i}:o:*")
+ANY_NAMED_SET = ("bo:{i}:p:" + "?" * 24, "bo:{i}:o:" + "?" * 24)
 SHARDS = string.ascii_lowercase + "234567"
 
 
@@ -82,6 +84,15 @@ def origins(issuer: str, sid: str) -> list[str]:
 
 def value(identifier: str) -> str:
     return f"bo:{{{identifier[0]}}}:s:{identifier}"
+
+
+def tombstone(identifier: str) -> str:
+    return f"bo:{{{identifier[0]}}}:k:{identifier}"
+
+
+def mark(index_name: str) -> str:
+    """Where a kill of a person, or of a provider's session, leaves its moment."""
+    return f"{index_name}:k"
 
 
 def cutoff(shard: str) -> str:

@@ -3,12 +3,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import REDIRECT_FIELD_NAME, login
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST, require_safe
@@ -22,6 +25,9 @@ from accounts.request import StaffRequest
 from accounts.sessions import live
 from accounts.sso import logout
 from accounts.sso.destination import own_path
+
+# On the way to the last page: the provider could not be told.
+ALONE = "here-only"
 
 
 @require_safe
@@ -84,7 +90,7 @@ def sign_out(request: StaffRequest) -> HttpResponseBase:
     if record and record.person:
         _record_end(audit.Event.SIGNED_OUT, record.id, record.data)
     address, state = logout.provider_sign_out(request, found) if found else ("", "")
-    response = redirect(address or reverse("signed-out"))
+    response = redirect(address or f"{reverse('signed-out')}?{ALONE}")
     if state:
         logout.remember_state(response, state)
     response["Clear-Site-Data"] = '"cache", "storage"'
@@ -96,7 +102,7 @@ def sign_out(request: StaffRequest) -> HttpResponseBase:
 @login_not_required
 def signed_out(request: StaffRequest) -> HttpResponseBase:
     """The end of a sign-out. Changes nothing, whatever it is sent."""
-    told = True if logout.came_back(request) else None
+    told = logout.came_back(request) or (False if ALONE in request.GET else None)
     response = render(
         request, "accounts/signed_out.html", {"provider_signed_out": told}
     )
@@ -111,6 +117,8 @@ def end_session(request: StaffRequest, session_id: str) -> HttpResponseBase:
     own = {session.id for session in _own_sessions(request)}
     if session_id in own and session_id != request.session.session_id:
         _end_own(request, [session_id])
+    else:
+        messages.info(request, _("That session was already gone."))
     return redirect("sessions")
 
 
@@ -119,8 +127,7 @@ def end_other_sessions(request: StaffRequest) -> HttpResponseBase:
     """Ends every session of one's own but this one."""
     current = request.session.session_id
     others = [s.id for s in _own_sessions(request) if s.id != current]
-    if others:
-        _end_own(request, others)
+    _end_own(request, others)
     return redirect("sessions")
 
 
@@ -130,8 +137,12 @@ def _own_sessions(request: StaffRequest) -> list[live.LiveSession]:
 
 
 def _end_own(request: StaffRequest, session_ids: list[str]) -> None:
-    user = request.user
-    live.end(session_ids, by=user.get_username(), event=audit.Event.ENDED)
+    profile = StaffProfile.from_session(request.session)
+    name = profile.username if profile else ""
+    outcome = live.end(session_ids, by=name, event=audit.Event.ENDED)
+    ended = len(outcome.ended)
+    text = ngettext("%(n)d session ended.", "%(n)d sessions ended.", ended)
+    messages.success(request, text % {"n": ended})
 
 
 def _record_end(event: audit.Event, session_id: str, data: dict[str, Any]) -> None:

@@ -47,8 +47,8 @@ def repair() -> Census:
         found = _check(store)
         for record, expiry in _live(store, found.hidden):
             index.enter(store, record, record.last_used(expiry))
-        index.forget(store, found.haunting)
-        for name in _named_sets(store):
+        names = [*(order.value for order in Order), *_named_sets(store)]
+        for name in names if found.haunting else []:
             _forget_in(store, name, found.haunting)
         return found
 

@@ -16,6 +16,17 @@ from accounts.sessions.clock import milliseconds
 from accounts.sessions.record import Record
 
 PRUNE_AT_MOST = 200
+FRESH_SECONDS = 60
+
+# KEYS: by use, by start, by end. ARGV: what counts as fresh (ms), then ids.
+_FORGET_UNLESS_FRESH = """
+for place = 2, #ARGV do
+  local used = redis.call('ZSCORE', KEYS[1], ARGV[place])
+  if not used or tonumber(used) < tonumber(ARGV[1]) then
+    for _, name in ipairs(KEYS) do redis.call('ZREM', name, ARGV[place]) end
+  end
+end
+"""
 
 
 class Order(StrEnum):
@@ -65,12 +76,16 @@ def leave(client: Any, records: Sequence[Record]) -> None:
     pipeline.execute()
 
 
-def forget(client: Any, ids: Sequence[str]) -> None:
-    """Takes ids out of the global sets; a person's own set prunes itself by time."""
+def forget(client: Any, ids: Sequence[str], now: float) -> None:
+    """Takes ids that were found without a value out of the global sets.
+
+    Not the fresh ones: a session stands in the index a moment before it is written,
+    and whoever looked in that moment must not make it hide for its whole life.
+    """
     if ids:
-        pipeline = client.pipeline(transaction=False)
-        _forget(pipeline, ids)
-        pipeline.execute()
+        fresh = milliseconds(now - FRESH_SECONDS)
+        names = [order.value for order in Order]
+        client.eval(_FORGET_UNLESS_FRESH, len(names), *names, fresh, *ids)
 
 
 def prune(client: Any, now: float, at_most: int) -> int:
@@ -78,7 +93,10 @@ def prune(client: Any, now: float, at_most: int) -> int:
     dead = client.zrange(
         keys.BY_END, "-inf", milliseconds(now), byscore=True, offset=0, num=at_most
     )
-    forget(client, [member.decode() for member in dead])
+    if dead:
+        pipeline = client.pipeline(transaction=False)
+        _forget(pipeline, [member.decode() for member in dead])
+        pipeline.execute()
     return len(dead)
 
 

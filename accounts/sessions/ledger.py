@@ -26,6 +26,8 @@ from accounts.sessions.seal import NotSealed
 log = logging.getLogger(__name__)
 BATCH = 500
 ACKNOWLEDGE_MILLISECONDS = 200
+# How long a sign-in or a rotation can take at the very most, and then some.
+IN_FLIGHT_SECONDS = 600
 
 
 def write(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revocation:
@@ -129,14 +131,32 @@ def is_acknowledged(store: Any) -> bool | None:
 
 def apply(store: Any, row: Revocation) -> list[Record]:
     """Carries one kill out in the store; gives the sessions it ended."""
+    before = row.before.timestamp()
     if row.kind == Revocation.Kind.EVERYONE:
-        set_cutoff(store, row.before.timestamp())
+        set_cutoff(store, before)
         return []
     if row.kind == Revocation.Kind.SESSION:
-        ids = [row.target]
-    else:
-        ids = index.listed(store, row.targets(), clock.now())
-    return erase(store, ids, before=row.before.timestamp())
+        store.set(keys.tombstone(row.target), b"", ex=IN_FLIGHT_SECONDS)
+        return erase(store, [row.target], before)
+    for name in row.targets():
+        store.set(keys.mark(name), clock.milliseconds(before), ex=IN_FLIGHT_SECONDS)
+    return erase(store, index.listed(store, row.targets(), clock.now()), before)
+
+
+def is_killed_meanwhile(store: Any, record: Record, moved_from: str | None) -> bool:
+    """Whether a kill was carried out while this session was being written.
+
+    The kill could not find it, and it could not see the kill: so every kill leaves a
+    mark for a while, and whoever writes a new session looks for one afterwards.
+    """
+    names = [name for name in (record.person, record.origin) if name]
+    pipeline = store.pipeline(transaction=False)
+    for name in names:
+        pipeline.get(keys.mark(name))
+    pipeline.exists(keys.tombstone(moved_from or record.id))
+    *marks, is_buried = pipeline.execute()
+    began = clock.milliseconds(record.began)
+    return bool(is_buried) or any(mark and int(mark) > began for mark in marks)
 
 
 def set_cutoff(store: Any, before: float) -> None:
@@ -186,7 +206,7 @@ def _erase_batch(store: Any, ids: list[str], before: float | None) -> list[Recor
         pipeline.delete(keys.value(identifier))
     removed = pipeline.execute() if doomed or unknown else []
     index.leave(store, doomed)
-    index.forget(store, unknown)
+    index.forget(store, unknown, clock.now())
     return [record for record, gone in zip(doomed, removed, strict=False) if gone]
 
 

@@ -299,7 +299,7 @@ def _seen(store: Any, ids: Sequence[str]) -> list[LiveSession]:
             gone.append(identifier)
         elif record.person:
             found.append(LiveSession.of(record, record.last_used(expiry)))
-    index.forget(store, gone)
+    index.forget(store, gone, now)
     return found
 
 

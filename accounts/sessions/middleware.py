@@ -13,6 +13,7 @@ from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.http import urlencode
+from django.utils.translation import get_language_from_request, override
 
 from accounts.keys import is_session_key
 from accounts.sessions.errors import SessionStoreError
@@ -144,7 +145,9 @@ def unavailable(request: HttpRequest) -> HttpResponse:
     The cause is in the log already, written where it was met.
     """
     reference = getattr(request, "request_id", "")
-    page = render_to_string("store_down.html", {"reference": reference})
+    # Before the language of the request is set; ours may be another visitor's.
+    with override(get_language_from_request(request)):
+        page = render_to_string("store_down.html", {"reference": reference})
     response = HttpResponse(page, status=503)
     response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     response["Cache-Control"] = "no-store"

@@ -65,6 +65,7 @@ class SessionStore(SessionBase):
         self._record: Record | None = None
         self._read: bytes = b""
         self._last_used = 0.0
+        self._moved_from: str | None = None
         self.was_ended = False
         super().__init__(session_key)
 
@@ -193,6 +194,7 @@ class SessionStore(SessionBase):
             raise UpdateError
         self._session_cache = data
         self._record = record
+        self._moved_from = ended[0].id
         self.create()
 
     @classmethod
@@ -250,6 +252,12 @@ class SessionStore(SessionBase):
                 index.enter(client(), record, now)
             if not client().set(record.name, sealed, nx=True, pxat=record.expiry(now)):
                 raise CreateError
+            if record.person and ledger.is_killed_meanwhile(
+                client(), record, self._moved_from
+            ):
+                client().delete(record.name)
+                index.leave(client(), [record])
+                raise UpdateError
         self._record, self._read, self._last_used = record, sealed, now
 
     def _new_record(self, now: float) -> Record:

@@ -100,6 +100,7 @@ class Proxy:
         self.delay = 0.0
         self.heard: list[bytes] = []
         self.connections = 0
+        self.real_url = url
         self._target = urlsplit(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]

@@ -105,7 +105,8 @@ class Browser:
         """Sends the form of this page whose action contains `action`."""
         data = {**hidden_fields(page.text, action), **fields}
         target = urljoin(page.url, form_action(page.text, action))
-        return self.http.post(target, data=data, headers={"Referer": page.url}, timeout=20)
+        headers = {"Referer": page.url}
+        return self.http.post(target, data=data, headers=headers, timeout=20)
 
     def choose_provider(self, next_path: str = "/") -> requests.Response:
         """From our sign-in page to the provider's page of people."""

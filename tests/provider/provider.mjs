@@ -51,8 +51,11 @@ const provider = new Provider(issuer, {
   cookies: { keys: ['made up for tests'] },
   jwks: { keys: [{ ...rsaKey(), use: 'sig', alg: 'RS256' }] },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
-  // The library asks no address on loopback, where the site of a test lives.
-  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
+  // The library's own dispatcher reaches no address on loopback, where the site lives.
+  fetch: (url, { dispatcher, ...options }) => {
+    tell('fetch', { url, body: `${options.body}` });
+    return fetch(url, options);
+  },
   findAccount: (_, sub) => PEOPLE[sub] && {
     accountId: sub,
     claims: () => ({ sub, email: `${sub}@example.com`, email_verified: true, ...PEOPLE[sub] }),
@@ -95,14 +98,14 @@ async function grant(interaction, accountId) {
 }
 
 function page(uid) {
-  const people = Object.keys(PEOPLE).map((sub) => `<button name="login" value="${sub}">${sub}</button>`);
+  const people = Object.keys(PEOPLE).map((sub) => `<button name="sub" value="${sub}">${sub}</button>`);
   return `<!DOCTYPE html><title>Sign in</title>
-<form method="post" action="/interaction/${uid}/login">${people.join('')}</form>
+<form method="post" action="/interaction/${uid}/sign-in">${people.join('')}</form>
 <form method="post" action="/interaction/${uid}/cancel"><button>Cancel</button></form>`;
 }
 
 provider.use(async (ctx, next) => {
-  const [, uid, step] = ctx.path.match(/^\/interaction\/([\w-]+)(?:\/(\w+))?$/) ?? [];
+  const [, uid, step] = ctx.path.match(/^\/interaction\/([\w-]+)(?:\/([\w-]+))?$/) ?? [];
   if (!uid) return next();
   const interaction = await provider.interactionDetails(ctx.req, ctx.res);
   if (ctx.method === 'GET' && interaction.prompt.name === 'login') {
@@ -121,7 +124,7 @@ async function result(ctx, interaction, step) {
   }
   let form = '';
   for await (const piece of ctx.req) form += piece;
-  const accountId = new URLSearchParams(form).get('login');
+  const accountId = new URLSearchParams(form).get('sub');
   return { login: { accountId }, consent: { grantId: await grant(interaction, accountId) } };
 }
 

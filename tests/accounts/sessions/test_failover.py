@@ -1,4 +1,4 @@
-"""A Sentinel set loses its primary: no kill is lost, reads never come from a replica."""
+"""A Sentinel set loses its primary: no kill is lost, no replica is asked."""
 
 from __future__ import annotations
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 import redis
+from django.contrib.sessions.backends.base import UpdateError
 from django.db import DatabaseError
 from pytest_django.fixtures import Settings
 
 from accounts import keys
 from accounts.models import AuditEntry, Revocation, User
-from accounts.sessions import clock, ledger, live
+from accounts.sessions import census, index, ledger, live
 from accounts.sessions.errors import StoreUnavailable
 from accounts.sessions.live import Order
 from accounts.sessions.store import SessionStore
@@ -227,9 +231,61 @@ def test_purge_tells_how_many_entries_went(travel: Travel, settings: Settings) -
     assert live.purge() == 0
 
 
-def test_listing_takes_a_dead_entry_off_the_index(store: redis.Redis) -> None:
+def test_listing_takes_a_dead_entry_off_the_index(
+    store: redis.Redis, travel: Travel
+) -> None:
     session = begin()
     store.delete(keys.value(str(session.session_id)))
+    travel.shift(index.FRESH_SECONDS + 1)
     assert live.page() == []
     assert live.count() == 0
-    assert clock.now() > 0
+
+
+def test_listing_while_a_session_is_being_written_does_not_hide_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enter = index.enter
+
+    def entered_and_listed(*args: Any) -> None:
+        enter(*args)
+        assert live.page() == []
+
+    monkeypatch.setattr(index, "enter", entered_and_listed)
+    session = begin()
+    assert [s.id for s in live.page()] == ids(session)
+
+
+@pytest.mark.parametrize("what", ["person", "origin"])
+def test_kill_while_a_session_is_being_written_wins(
+    monkeypatch: pytest.MonkeyPatch, user: User, what: str
+) -> None:
+    enter = index.enter
+
+    def entered_and_killed(*args: Any) -> None:
+        enter(*args)
+        time.sleep(0.002)
+        if what == "person":
+            live.end_person(user, by="admin")
+        else:
+            live.end_origin(ISSUER, "s-1", by="provider")
+
+    monkeypatch.setattr(index, "enter", entered_and_killed)
+    with pytest.raises(UpdateError):
+        begin(user.sub, sid="s-1")
+    assert census.check() == census.Census()
+
+
+def test_kill_while_a_session_moves_to_another_key_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = begin()
+    old, enter = ids(session), index.enter
+
+    def entered_and_killed(*args: Any) -> None:
+        enter(*args)
+        live.end(old, by="admin")
+
+    monkeypatch.setattr(index, "enter", entered_and_killed)
+    with pytest.raises(UpdateError):
+        session.cycle_key()
+    assert census.check() == census.Census()

@@ -1,0 +1,781 @@
+"""P3 under attack: an outage of the store is an outage, never a sign-out.
+
+Each fault is met by a page, by the gate and by the engine itself. The store is a real
+one; what it cannot easily be made to say, the line to it says in its place.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import redis
+from django.contrib.sessions.backends.base import UpdateError
+from django.db import connections
+from django.http import HttpResponse
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from accounts import keys
+from accounts.models import User
+from accounts.sessions import fence, live
+from accounts.sessions.connections import client as store_client
+from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.middleware import RETRY_AFTER_SECONDS
+from accounts.sessions.store import SessionStore
+from backoffice.demo.ports import lasting_port
+from backoffice.demo.store import EmbeddedStore
+from backoffice.proxy.errors import GATE_HEADER, Refusal
+from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live, sign_in
+from tests.conftest import Travel, use_store
+from tests.fakes.store import (
+    Fault,
+    Line,
+    Proxy,
+    closing_after,
+    hanging,
+    hanging_after,
+    passing,
+    resetting,
+    shifted,
+)
+from tests.fakes.upstream import Unaccepting
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.django_db
+
+# The design says one second. On a busy machine a test must not fail for the machine.
+BOUND_SECONDS = 3.0
+GATED = "/api/proxy/x"
+PAGE = "/"
+
+REFUSALS = {
+    "loading": b"-LOADING Valkey is loading the dataset in memory\r\n",
+    "readonly": b"-READONLY You can't write against a read only replica.\r\n",
+    "noauth": b"-NOAUTH Authentication required.\r\n",
+    "noreplicas": b"-NOREPLICAS Not enough good replicas to write.\r\n",
+    "oom": b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+    "wrongtype": b"-WRONGTYPE Operation against a key holding the wrong kind\r\n",
+    "noscript": b"-NOSCRIPT No matching script. Please use EVAL.\r\n",
+    "moved": b"-MOVED 3999 127.0.0.1:1\r\n",
+    "misconf": b"-MISCONF Valkey is configured to save RDB snapshots\r\n",
+    "busy": b"-BUSY Valkey is busy running a script.\r\n",
+    "clusterdown": b"-CLUSTERDOWN The cluster is down\r\n",
+    "noperm": b"-NOPERM User default has no permissions\r\n",
+    "full": b"-ERR max number of clients reached\r\n",
+    "unknown": b"-SOMETHING nobody has heard of\r\n",
+}
+BROKEN: dict[str, Fault] = {
+    "hanging": hanging,
+    "resetting": resetting,
+    "closing": closing_after(b""),
+    "half-then-closing": closing_after(b"*3\r\n$5\r\nab"),
+    "half-then-hanging": hanging_after(b"*3\r\n$5\r\nab"),
+    "garbage": b"\x00\xff\x17garbage\r\n",
+    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+}
+FAULTS: dict[str, Fault] = {**REFUSALS, **BROKEN}
+each_fault = pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+# One of each kind, where the whole list would teach nothing more.
+KINDS = ("loading", "noauth", "readonly", "oom", "unknown", *BROKEN)
+each_kind = pytest.mark.parametrize(
+    "fault", [FAULTS[name] for name in KINDS], ids=KINDS
+)
+
+
+@pytest.fixture
+def proxy(
+    store: redis.Redis, store_server: EmbeddedStore, settings: Settings
+) -> Iterator[Proxy]:
+    """The line to the store of all tests."""
+    with Proxy(store_server.url) as line:
+        use_store(settings, line.url)
+        yield line
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]:
+    """A store of this test's own, to be ill-treated."""
+    # Nothing that was answered may be lost by a kill -9.
+    always = ["--appendfsync", "always"]
+    with EmbeddedStore(tmp_path / "own", extra=always) as server:
+        use_store(settings, server.url)
+        yield server
+
+
+@pytest.fixture
+def own_client(own_store: EmbeddedStore) -> Iterator[redis.Redis]:
+    client = redis.Redis.from_url(own_store.url)
+    yield client
+    client.close()
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    start = time.monotonic()
+    return work(), time.monotonic() - start
+
+
+def at_once(number: int, work: Callable[[int], T]) -> list[tuple[T, float]]:
+    """What so many threads got that started together, and how long each waited.
+
+    They share the test's database connection, which alone sees the test's rows.
+    """
+    database, got = connections["default"], []
+    barrier = threading.Barrier(number)
+
+    def run(index: int) -> None:
+        connections["default"] = database
+        barrier.wait()
+        got.append(timed(lambda: work(index)))
+
+    database.inc_thread_sharing()
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    database.dec_thread_sharing()
+    assert len(got) == number
+    return got
+
+
+def is_outage(answer: HttpResponse) -> bool:
+    """A 503 that says when to come again and leaves the cookie alone."""
+    return (
+        answer.status_code == 503
+        and answer["Retry-After"] == str(RETRY_AFTER_SECONDS)
+        and not answer.cookies
+    )
+
+
+def gate_word(answer: HttpResponse) -> tuple[int, str]:
+    return answer.status_code, answer[GATE_HEADER]
+
+
+def passes_gate(client: Client) -> bool:
+    """Whether the session is live: only then does one learn that no route is there."""
+    return gate_word(client.get(GATED)) == (404, Refusal.NO_ROUTE.word)
+
+
+def verdict(session: SessionStore) -> str:
+    """What the session's next request meets."""
+    try:
+        return "live" if is_live(session) else "dead"
+    except SessionStoreError:
+        return "outage"
+
+
+def causes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    lines = [record.getMessage() for record in caplog.records]
+    return [line for line in lines if line.startswith("store_unavailable cause=")]
+
+
+# A fault, met by a page, the gate and the engine ---------------------------------
+
+
+@each_fault
+def test_page_with_a_failing_store_is_503_with_one_log_line_and_the_cookie_kept(
+    proxy: Proxy,
+    client: Client,
+    user: User,
+    fault: Fault,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sign_in(client, user)
+    proxy.breaks(fault)
+    answer, seconds = timed(lambda: client.get(PAGE))
+    assert is_outage(answer)
+    assert seconds < BOUND_SECONDS
+    assert len(causes(caplog)) == 1
+    proxy.heals()
+    assert client.get(PAGE).status_code == 200
+
+
+@each_kind
+def test_gate_with_a_failing_store_is_503_and_keeps_the_cookie(
+    proxy: Proxy, client: Client, user: User, fault: Fault
+) -> None:
+    sign_in(client, user)
+    proxy.breaks(fault)
+    answer, seconds = timed(lambda: client.get(GATED))
+    assert is_outage(answer)
+    assert answer[GATE_HEADER] == Refusal.STORE_DOWN.word
+    assert seconds < BOUND_SECONDS
+    proxy.heals()
+    assert passes_gate(client)
+
+
+@each_fault
+def test_failing_store_raises_from_the_engine_and_ends_nothing(
+    proxy: Proxy, fault: Fault
+) -> None:
+    session = begin()
+    key = str(session.session_key)
+    proxy.breaks(fault)
+    questions: list[Callable[[], object]] = [
+        again(session).load,
+        session.save,
+        session.delete,
+        begin,
+        lambda: session.exists(key),
+        live.count,
+        live.page,
+        lambda: live.of_person(ISSUER, "u-1001"),
+    ]
+    for question in questions[: 3 if callable(fault) else None]:
+        with pytest.raises(SessionStoreError):
+            question()
+    proxy.heals()
+    assert is_live(session)
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("loading", "loading"),
+        ("readonly", "read-only"),
+        ("noauth", "not-authenticated"),
+        ("oom", "out-of-memory"),
+        ("moved", "moved"),
+        ("misconf", "refused"),
+        ("hanging", "timeout"),
+        ("resetting", "unreachable"),
+        ("garbage", "refused"),
+    ],
+)
+def test_cause_in_the_log_tells_the_outages_apart(
+    proxy: Proxy, caplog: pytest.LogCaptureFixture, name: str, cause: str
+) -> None:
+    session = begin()
+    proxy.breaks(FAULTS[name])
+    with caplog.at_level(logging.WARNING), pytest.raises(SessionStoreError) as caught:
+        again(session).load()
+    assert caught.value.cause == cause
+    assert f"cause={cause} " in causes(caplog)[0]
+
+
+@each_kind
+def test_new_connection_to_a_failing_store_is_not_believed(
+    proxy: Proxy, fault: Fault
+) -> None:
+    session = begin()
+    proxy.breaks(fault, b"INFO")
+    proxy.cut()
+    verdicts = [timed(lambda: verdict(session)) for _ in range(2)]
+    assert [word for word, _ in verdicts] == ["outage", "outage"]
+    assert max(seconds for _, seconds in verdicts) < BOUND_SECONDS
+    proxy.heals()
+    assert is_live(session)
+
+
+@pytest.mark.parametrize("name", ["loading", "readonly", "oom", "hanging", "resetting"])
+def test_kill_while_the_store_fails_is_pending_and_the_session_not_signed_out(
+    proxy: Proxy, name: str
+) -> None:
+    victim, other = begin("u-1"), begin("u-2")
+    proxy.breaks(FAULTS[name])
+    outcome = live.end([str(victim.session_id)], by="admin")
+    assert (outcome.pending, outcome.durable, outcome.ended) == (True, True, [])
+    assert [verdict(victim), verdict(other)] == ["outage", "outage"]
+    proxy.heals()
+    assert is_live(other)
+
+
+# Refused, cut, slow ----------------------------------------------------------------
+
+
+def test_refused_connection_is_503_and_the_return_needs_no_restart(
+    proxy: Proxy, client: Client, user: User
+) -> None:
+    sign_in(client, user)
+    proxy.refuse()
+    page, gate = client.get(PAGE), client.get(GATED)
+    assert is_outage(page)
+    assert is_outage(gate)
+    proxy.listen()
+    assert client.get(PAGE).status_code == 200
+    assert passes_gate(client)
+
+
+def test_port_that_accepts_nobody_is_503_in_time(
+    client: Client, user: User, store: redis.Redis, settings: Settings
+) -> None:
+    sign_in(client, user)
+    with Unaccepting() as nobody:
+        use_store(settings, f"redis://127.0.0.1:{nobody.port}/0")
+        answer, seconds = timed(lambda: client.get(PAGE))
+    assert is_outage(answer)
+    assert seconds < BOUND_SECONDS
+
+
+def test_idle_connections_that_were_cut_are_no_outage(
+    proxy: Proxy, client: Client, user: User
+) -> None:
+    sign_in(client, user)
+    proxy.cut()
+    time.sleep(0.05)
+    assert client.get(PAGE).status_code == 200
+
+
+@pytest.mark.parametrize("fault", [hanging, resetting, REFUSALS["oom"]])
+def test_store_failing_at_the_save_is_503_and_keeps_the_cookie(
+    proxy: Proxy, client: Client, admin: User, fault: Fault
+) -> None:
+    sign_in(client, admin)
+    # Nothing chosen leaves a message, which is kept in the session.
+    path = "/admin/accounts/livesession/end/"
+    assert client.post(path).status_code == 302
+    proxy.breaks(passing(1, fault), b"EVAL")
+    assert is_outage(client.post(path))
+    proxy.heals()
+    assert client.get(PAGE).status_code == 200
+
+
+def test_store_failing_at_sign_out_is_503_and_signs_nobody_out(
+    proxy: Proxy, client: Client, user: User
+) -> None:
+    sign_in(client, user)
+    proxy.breaks(resetting, b"DEL")
+    assert is_outage(client.post("/sign-out/"))
+    proxy.heals()
+    assert client.get(PAGE).status_code == 200
+
+
+def test_slow_store_degrades_and_refuses_nobody(
+    proxy: Proxy, client: Client, user: User
+) -> None:
+    sign_in(client, user)
+    proxy.delay = 0.2
+    answers = [client.get(path).status_code for path in (PAGE, GATED, PAGE)]
+    assert answers == [200, 404, 200]
+
+
+def test_slow_store_that_loses_answers_never_says_signed_out(
+    proxy: Proxy, client: Client, user: User
+) -> None:
+    sign_in(client, user)
+    proxy.delay = 0.02
+    number = [0]
+
+    def losing(line: Line) -> bytes | None:
+        number[0] += 1
+        return hanging(line) if number[0] % 5 == 0 else None
+
+    proxy.breaks(losing, b"EVAL")
+    statuses = [client.get(GATED).status_code for _ in range(8)]
+    assert sorted(set(statuses)) == [404, 503]
+    proxy.heals()
+    assert passes_gate(client)
+
+
+def test_slower_than_the_limit_is_503_not_401(
+    proxy: Proxy, client: Client, user: User, settings: Settings
+) -> None:
+    sign_in(client, user)
+    proxy.delay = settings.STORE_TIMEOUT_SECONDS + 0.2
+    assert [client.get(path).status_code for path in (PAGE, GATED)] == [503, 503]
+    proxy.heals()
+    assert client.get(PAGE).status_code == 200
+
+
+def test_without_a_cookie_a_failing_store_is_not_asked(
+    proxy: Proxy, client: Client
+) -> None:
+    proxy.breaks(hanging)
+    answer = client.get(GATED)
+    assert gate_word(answer) == (401, Refusal.NO_SESSION.word)
+    assert client.get("/sign-in/").status_code == 200
+    assert client.get("/no-such-page").status_code == 404
+    assert proxy.connections == 0
+
+
+def test_unknown_page_with_a_failing_store_is_no_500(
+    proxy: Proxy, client: Client, user: User
+) -> None:
+    sign_in(client, user)
+    proxy.breaks(resetting)
+    assert client.get("/no-such-page").status_code == 404
+    proxy.heals()
+    assert client.get(PAGE).status_code == 200
+
+
+def test_store_killed_in_the_middle_of_a_request(
+    own_store: EmbeddedStore, client: Client, user: User, settings: Settings
+) -> None:
+    def dying(line: Line) -> bytes:
+        own_store.kill()
+        return line.ask()
+
+    with Proxy(own_store.url) as line:
+        use_store(settings, line.url)
+        sign_in(client, user)
+        line.breaks(dying, b"EVAL")
+        assert is_outage(client.get(PAGE))
+        line.heals()
+        own_store.start()
+        assert client.get(PAGE).status_code == 200
+
+
+# The pool used up ------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_connection(proxy: Proxy, settings: Settings) -> Proxy:
+    """One connection for all threads of the process."""
+    cache = settings.CACHES["sessions"]
+    options = dict(cache["OPTIONS"])
+    pool = {**options["CONNECTION_POOL_KWARGS"], "max_connections": 1}
+    options["CONNECTION_POOL_KWARGS"] = pool
+    settings.CACHES = {**settings.CACHES, "sessions": {**cache, "OPTIONS": options}}
+    return proxy
+
+
+def test_pool_used_up_answers_some_and_503_the_rest_in_time(
+    one_connection: Proxy, client: Client, user: User
+) -> None:
+    session = sign_in(client, user)
+    one_connection.delay = 0.1
+
+    def ask(_: int) -> int:
+        cookie = f"session_id={session.session_key}"
+        return Client().get(GATED, HTTP_COOKIE=cookie).status_code
+
+    got = at_once(50, ask)
+    assert {status for status, _ in got} == {404, 503}
+    assert max(seconds for _, seconds in got) < BOUND_SECONDS
+    one_connection.heals()
+    assert passes_gate(client)
+    assert one_connection.connections == 1
+
+
+def test_pool_used_up_says_so_in_the_log(
+    one_connection: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = begin()
+    one_connection.delay = 0.3
+    with caplog.at_level(logging.WARNING):
+        got = at_once(6, lambda _: verdict(session))
+    assert {word for word, _ in got} == {"live", "outage"}
+    assert all("cause=pool-used-up " in line for line in causes(caplog))
+
+
+# Memory full -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_store(own_client: redis.Redis) -> Callable[[], None]:
+    """Call it, and the store has no byte to spare."""
+
+    def fill() -> None:
+        own_client.config_set("maxmemory", 1)
+
+    assert own_client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+    return fill
+
+
+def test_memory_full_lets_nobody_sign_in_and_everybody_stay(
+    full_store: Callable[[], None], own_client: redis.Redis
+) -> None:
+    session = begin()
+    full_store()
+    with pytest.raises(SessionStoreError) as caught:
+        begin("u-2")
+    assert caught.value.cause == "out-of-memory"
+    assert is_live(session)
+    own_client.config_set("maxmemory", 0)
+    assert is_live(begin("u-2"))
+    assert live.count() == 2
+
+
+def test_memory_full_still_lists(full_store: Callable[[], None]) -> None:
+    session = begin()
+    full_store()
+    assert [found.id for found in live.page()] == [session.session_id]
+    assert live.count() == 1
+
+
+def test_memory_full_still_signs_out(
+    full_store: Callable[[], None], client: Client, user: User
+) -> None:
+    session = sign_in(client, user)
+    full_store()
+    answer = client.post("/sign-out/")
+    assert answer.cookies["session_id"]["max-age"] == 0
+    assert not is_live(session)
+
+
+def test_memory_full_page_that_saves_is_503_and_keeps_the_cookie(
+    full_store: Callable[[], None], client: Client, admin: User
+) -> None:
+    sign_in(client, admin)
+    full_store()
+    assert is_outage(client.post("/admin/accounts/livesession/end/"))
+    assert client.get(PAGE).status_code == 200
+
+
+# A read-only replica ---------------------------------------------------------------
+
+
+@pytest.fixture
+def replica(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]:
+    """A replica, after its primary's store was given to the site."""
+    prompt = ["--repl-diskless-sync-delay", "0"]
+    first, second = lasting_port(), lasting_port()
+    following = ["--replicaof", "127.0.0.1", str(first)]
+    with (
+        EmbeddedStore(tmp_path / "primary", port=first, extra=prompt) as primary,
+        EmbeddedStore(tmp_path / "replica", port=second, extra=following) as server,
+    ):
+        use_store(settings, primary.url)
+        yield server
+
+
+def point_at(replica: EmbeddedStore, settings: Settings) -> None:
+    """Points the site at the replica once that has everything."""
+    with redis.Redis.from_url(replica.url) as there:
+        for _ in range(200):
+            size = store_client().dbsize()
+            if size and there.dbsize() == size:
+                break
+            time.sleep(0.05)
+    use_store(settings, replica.url)
+
+
+def test_read_only_replica_loads_and_saves_nothing(
+    replica: EmbeddedStore, settings: Settings, client: Client, admin: User
+) -> None:
+    sign_in(client, admin)
+    point_at(replica, settings)
+    assert client.get(PAGE).status_code == 200
+    assert is_outage(client.post("/admin/accounts/livesession/end/"))
+    with pytest.raises(SessionStoreError) as caught:
+        begin("u-2")
+    assert caught.value.cause == "read-only"
+    assert client.get(PAGE).status_code == 200
+
+
+def test_read_only_replica_leaves_a_kill_pending_and_signs_nobody_out(
+    replica: EmbeddedStore, settings: Settings
+) -> None:
+    victim, other = begin("u-1"), begin("u-2")
+    url = settings.CACHES["sessions"]["LOCATION"]
+    point_at(replica, settings)
+    outcome = live.end([str(victim.session_id)], by="admin")
+    assert (outcome.pending, outcome.durable) == (True, True)
+    assert verdict(other) != "dead"
+    # The primary has another run id: its return raises the fence.
+    use_store(settings, url)
+    store_client().connection_pool.disconnect()
+    assert [verdict(victim), verdict(other)] == ["dead", "live"]
+
+
+# Everything forgotten --------------------------------------------------------------
+
+
+def test_flushed_store_sends_everyone_to_sign_in_and_breaks_nothing(
+    store: redis.Redis, client: Client, user: User
+) -> None:
+    sign_in(client, user)
+    store.flushall()
+    page = client.get(PAGE)
+    assert (page.status_code, page["Location"]) == (302, "/sign-in/?next=/")
+    assert gate_word(client.get(GATED)) == (401, Refusal.NO_SESSION.word)
+
+
+def test_flushed_store_lists_nobody_and_takes_new_sign_ins(store: redis.Redis) -> None:
+    old = begin("u-1")
+    store.flushall()
+    assert (live.count(), live.page(), live.of_person(ISSUER, "u-1")) == (0, [], [])
+    assert live.end([str(old.session_id)], by="admin").already_gone
+    new = begin("u-1")
+    assert [session.id for session in live.page()] == [new.session_id]
+    assert live.of_person(ISSUER, "u-1")[0].id == new.session_id
+    assert not is_live(old)
+
+
+def test_flush_during_a_request_is_not_undone_by_its_save(store: redis.Redis) -> None:
+    session = begin()
+    reopened = again(session)
+    reopened["late"] = True
+    store.flushall()
+    with pytest.raises(UpdateError):
+        reopened.save()
+    assert store.dbsize() == 0
+
+
+def test_flushed_values_leave_no_trace_on_the_list(
+    store: redis.Redis, travel: Travel
+) -> None:
+    sessions = [begin(f"u-{number}") for number in range(3)]
+    for session in sessions[:2]:
+        store.delete(keys.value(str(session.session_id)))
+    travel.shift(120)  # an entry may be younger than its value, for a moment
+    assert [found.id for found in live.page()] == [sessions[2].session_id]
+    assert live.count() == 1
+
+
+# Answers that belong to another question ---------------------------------------------
+
+
+def test_shifted_answers_never_show_another_persons_session(
+    one_connection: Proxy,
+) -> None:
+    people = [begin("u-1"), begin("u-2")]
+    assert all(is_live(person) for person in people)
+    one_connection.breaks(shifted, b"EVAL")
+    for turn in range(8):
+        mine = again(people[turn % 2])
+        try:
+            seen = mine.load().get("profile", {}).get("sub")
+        except SessionStoreError:
+            continue
+        assert seen in (None, f"u-{turn % 2 + 1}")
+
+
+def test_thread_killed_while_it_reads_leaves_no_answer_for_the_next(
+    one_connection: Proxy,
+) -> None:
+    mine, theirs = begin("u-1"), begin("u-2")
+    one_connection.delay = 0.2
+    one_connection.heard.clear()
+    thread = threading.Thread(target=lambda: verdict(mine))
+    thread.start()
+    while b"EVAL" not in one_connection.heard:
+        time.sleep(0.005)
+    stop(thread)
+    thread.join(5)
+    assert again(theirs).load()["profile"]["sub"] == "u-2"
+    assert again(mine).load()["profile"]["sub"] == "u-1"
+
+
+class Stopped(BaseException):
+    """What a server throws into a thread that took too long."""
+
+
+@pytest.fixture(autouse=True)
+def _stopped_threads_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hook(args: threading.ExceptHookArgs, /) -> None:
+        if not isinstance(args.exc_value, Stopped):
+            threading.__excepthook__(args)
+
+    monkeypatch.setattr(threading, "excepthook", hook)
+
+
+def stop(thread: threading.Thread) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Stopped)
+    )
+
+
+# Processes -------------------------------------------------------------------------
+
+
+def in_a_fork(work: Callable[[], bytes]) -> tuple[int, int]:
+    """Starts it in a copy of this process; its id, and where its word can be read."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, work())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    return child, reading
+
+
+def word_of(child: int, reading: int) -> bytes:
+    with os.fdopen(reading, "rb") as pipe:
+        word = pipe.read()
+    os.waitpid(child, 0)
+    return word
+
+
+def seen_repeatedly(session: SessionStore, times: int = 100) -> set[str]:
+    return {again(session).load()["profile"]["sub"] for _ in range(times)}
+
+
+def test_fork_after_connecting_shares_no_socket(store: redis.Redis) -> None:
+    mine, theirs = begin("u-1"), begin("u-2")
+    before = store_client().client_id()
+    child, pipe = in_a_fork(
+        lambda: (
+            b"%d %s"
+            % (store_client().client_id(), repr(seen_repeatedly(theirs)).encode())
+        )
+    )
+    seen = seen_repeatedly(mine)
+    identity, _, word = word_of(child, pipe).partition(b" ")
+    assert (seen, word) == ({"u-1"}, b"{'u-2'}")
+    assert store_client().client_id() == before != int(identity)
+
+
+def test_worker_killed_in_the_middle_of_a_question_harms_no_other(
+    proxy: Proxy, client: Client, user: User
+) -> None:
+    session = sign_in(client, user)
+    proxy.delay = 0.3
+    proxy.heard.clear()
+    child, pipe = in_a_fork(lambda: verdict(session).encode())
+    while b"EVAL" not in proxy.heard:
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    assert word_of(child, pipe) == b""
+    proxy.heals()
+    assert passes_gate(client)
+
+
+# All come back at once ----------------------------------------------------------------
+
+THREADS = 32
+
+
+def test_restart_storm_replays_once_and_refuses_nobody(
+    own_store: EmbeddedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = [begin(f"u-{number}") for number in range(THREADS)]
+    victim = sessions[0]
+    live.end([str(victim.session_id)], by="admin")
+    assert at_once(THREADS, lambda n: verdict(sessions[n]))
+    own_store.restart()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        got = at_once(THREADS, lambda n: (n, verdict(sessions[n])))
+    assert {n for (n, word), _ in got if word == "dead"} == {0}
+    assert max(seconds for _, seconds in got) < BOUND_SECONDS
+    replays = [
+        r for r in caplog.records if r.getMessage().startswith("ledger_replayed")
+    ]
+    assert len(replays) == 1
+
+
+def test_storm_on_a_store_that_is_down_is_503_for_all_in_time(
+    own_store: EmbeddedStore,
+) -> None:
+    sessions = [begin(f"u-{number}") for number in range(THREADS)]
+    own_store.kill()
+    got = at_once(THREADS, lambda n: verdict(sessions[n]))
+    assert {word for word, _ in got} == {"outage"}
+    assert max(seconds for _, seconds in got) < BOUND_SECONDS
+    own_store.start()
+    got = at_once(THREADS, lambda n: verdict(sessions[n]))
+    assert "dead" not in {word for word, _ in got}
+    assert fence.stands()
+
+
+def test_storm_on_a_hung_store_is_503_for_all_in_time(proxy: Proxy) -> None:
+    sessions = [begin(f"u-{number}") for number in range(THREADS)]
+    proxy.breaks(hanging)
+    got = at_once(THREADS, lambda n: verdict(sessions[n]))
+    assert {word for word, _ in got} == {"outage"}
+    assert max(seconds for _, seconds in got) < BOUND_SECONDS
+    proxy.heals()
+    assert all(is_live(session) for session in sessions)
