@@ -139,7 +139,7 @@ def apply(store: Any, row: Revocation) -> list[Record]:
         store.set(keys.tombstone(row.target), b"", ex=IN_FLIGHT_SECONDS)
         return erase(store, [row.target], before)
     for name in row.targets():
-        store.set(keys.mark(name), clock.milliseconds(before), ex=IN_FLIGHT_SECONDS)
+        store.set(keys.mark(name), _mark(before), ex=IN_FLIGHT_SECONDS)
     return erase(store, index.listed(store, row.targets(), clock.now()), before)
 
 
@@ -165,7 +165,7 @@ def set_cutoff(store: Any, before: float) -> None:
     until = clock.milliseconds(before + settings.SESSION_ABSOLUTE_SECONDS)
     for shard in keys.SHARDS:
         name = keys.cutoff(shard)
-        pipeline.set(name, clock.milliseconds(before), pxat=until)
+        pipeline.set(name, _mark(before), pxat=until)
     pipeline.execute()
 
 
@@ -178,6 +178,11 @@ def clear_up(store: Any) -> int:
     while doomed := index.begun_before(store, mark, BATCH):
         removed += len(erase(store, doomed))
     return removed
+
+
+def _mark(before: float) -> int:
+    # The next whole millisecond: what began within the same one is dead as well.
+    return clock.milliseconds(before) + 1
 
 
 def erase(store: Any, ids: Iterable[str], before: float | None = None) -> list[Record]:
@@ -195,37 +200,45 @@ def erase(store: Any, ids: Iterable[str], before: float | None = None) -> list[R
 
 def _erase_batch(store: Any, ids: list[str], before: float | None) -> list[Record]:
     doomed: list[Record] = []
-    unknown: list[str] = []
-    for identifier, record in read(store, ids):
-        if record is None:
-            unknown.append(identifier)
+    unreadable: list[str] = []
+    absent: list[str] = []
+    for identifier, value in zip(ids, _values(store, ids), strict=True):
+        record = _opened(identifier, value)
+        if value is None:
+            # Not deleted either: what is written in this moment has its mark to find.
+            absent.append(identifier)
+        elif record is None:
+            unreadable.append(identifier)
         elif before is None or record.began < before:
             doomed.append(record)
-    pipeline = store.pipeline(transaction=False)
-    for identifier in [record.id for record in doomed] + unknown:
-        pipeline.delete(keys.value(identifier))
-    removed = pipeline.execute() if doomed or unknown else []
+    removed = _delete(store, [record.id for record in doomed])
+    _delete(store, unreadable)
     index.leave(store, doomed)
-    index.forget(store, unknown, clock.now())
-    return [record for record, gone in zip(doomed, removed, strict=False) if gone]
+    index.forget(store, absent + unreadable, clock.now())
+    return [record for record, gone in zip(doomed, removed, strict=True) if gone]
 
 
-def read(store: Any, ids: Sequence[str]) -> list[tuple[str, Record | None]]:
-    """The records of these ids; None for what is gone or was not sealed by us."""
+def _values(store: Any, ids: Sequence[str]) -> list[bytes | None]:
     pipeline = store.pipeline(transaction=False)
     for identifier in ids:
         pipeline.get(keys.value(identifier))
-    values = pipeline.execute() if ids else []
-    return [
-        (identifier, _opened(identifier, value))
-        for identifier, value in zip(ids, values, strict=True)
-    ]
+    return list(pipeline.execute()) if ids else []
+
+
+def _delete(store: Any, ids: Sequence[str]) -> list[int]:
+    pipeline = store.pipeline(transaction=False)
+    for identifier in ids:
+        pipeline.delete(keys.value(identifier))
+    return list(pipeline.execute()) if ids else []
 
 
 def read_with_limits(
     store: Any, ids: Sequence[str]
 ) -> list[tuple[str, Record | None, int, int]]:
-    """As `read`, each with the store's expiry and the cut-off it is under, in ms."""
+    """The record of each id, the store's expiry and the cut-off it is under, in ms.
+
+    The record is None for what is gone or was not sealed by us.
+    """
     pipeline = store.pipeline(transaction=False)
     for identifier in ids:
         pipeline.get(keys.value(identifier))
