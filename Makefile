@@ -7,10 +7,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check fix bench clean
+.PHONY: help setup demo serve test test-provider check fix bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/all ## make the environment in .venv from uv.lock
 
@@ -24,6 +24,7 @@ setup: .venv/all ## make the environment in .venv from uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Backoffice needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@command -v uv >/dev/null || test -x $(BIN)/uv || $(PIP) uv==$(UV_VERSION)
 	@uv=$$(command -v uv || echo $(BIN)/uv); \
 	$$uv sync --quiet --frozen --inexact $(GROUPS) || { \
@@ -37,12 +38,21 @@ demo: $(RUNTIME) ## run everything on this machine; needs nothing else (PORT=800
 	@exec $(BIN)/python -m backoffice.demo
 
 serve: $(RUNTIME) ## run the site alone, configured by the environment (docs/settings.md)
+	@$(BIN)/python manage.py check --fail-level ERROR
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/python -m gunicorn --config backoffice/server.py
 
 test: setup ## run every test, with real servers and a real browser
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-provider: setup tests/provider/node_modules/.package-lock.json ## the journeys with a certified OpenID provider (needs Node)
+	@PROVIDER_JOURNEYS=1 $(BIN)/python -m pytest tests/provider
+
+tests/provider/node_modules/.package-lock.json: tests/provider/package-lock.json
+	@command -v npm >/dev/null || { echo "make test-provider needs Node 20 or newer, with npm." >&2; exit 1; }
+	@npm ci --prefix tests/provider --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
 
 check: setup ## everything CI checks: format, lint, types, arrows, migrations, tests
 	$(BIN)/ruff format --check .

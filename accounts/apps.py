@@ -15,10 +15,11 @@ class AccountsConfig(AppConfig):
 
         from accounts import receivers, rights
         from accounts.models import User
-        from accounts.sessions.checks import check_store
+        from accounts.sessions.checks import check_cookie, check_store
 
         user_logged_in.connect(receivers.begin_session)
         post_save.connect(receivers.end_sessions_at_loss_of_rights, sender=User)
         pre_delete.connect(receivers.end_sessions_of_deleted, sender=User)
         post_migrate.connect(rights.grant, sender=self)
-        checks.register(check_store, deploy=True)
+        checks.register(check_store)
+        checks.register(check_cookie, deploy=True)

@@ -38,11 +38,12 @@ def sign_in(request: StaffRequest) -> HttpResponseBase:
     target = own_path(request.GET.get(REDIRECT_FIELD_NAME), reverse("home"))
     if request.user.is_authenticated:
         return HttpResponseRedirect(target)
+    is_dead = request.session.record is None
     brought = settings.SESSION_COOKIE_NAME in request.COOKIES
     context = {
         "next": target,
         "providers": [{"name": "oidc", "label": settings.OIDC_LABEL}],
-        "notice": "ended" if brought else None,
+        "notice": "ended" if brought and is_dead else None,
     }
     return render(request, "accounts/sign_in.html", context)
 

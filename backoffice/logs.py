@@ -10,13 +10,27 @@ import logging.config
 from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+
+def _drop_requests(logger: Any, name: str, event: EventDict) -> EventDict:
+    """Django hands its log lines the request, whose text is its whole address.
+
+    The provider's answer comes in an address, with a code that may be unspent. What
+    was refused on purpose needs no traceback either.
+    """
+    event.pop("request", None)
+    if event.get("logger") == "django.request" and event.get("status_code", 500) < 500:
+        event.pop("exc_info", None)
+    return event
+
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.stdlib.ExtraAdder(),
+    _drop_requests,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 

@@ -28,7 +28,9 @@ class RequestIdMiddleware:
         given = request.headers.get(HEADER, "")
         request_id = given if _ACCEPTED.fullmatch(given) else secrets.token_hex(8)
         request.request_id = request_id  # type: ignore[attr-defined]
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            response = self.get_response(request)
+        # Not unbound here: Django logs an error answer after the last middleware.
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        response = self.get_response(request)
         response[HEADER] = request_id
         return response

@@ -23,6 +23,8 @@ def _origin(url: str) -> str:
 
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY")
+if 0 < len(SECRET_KEY) < 32:
+    env.problem("SECRET_KEY", "must have at least 32 characters, better 50")
 SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
 PORT = env.port("PORT", 8000)
 SITE_URL = env.site_origin("SITE_URL", f"http://localhost:{PORT}")
@@ -57,7 +59,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "accounts.sessions.middleware.SessionMiddleware",
     "backoffice.proxy.gate.GateMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "backoffice.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -1,11 +1,11 @@
-"""Refuses, at `check --deploy`, a store that could not keep the promises."""
+"""Refuses to start with a store that could not keep the promises."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 
 from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import StoreUnavailable
@@ -14,13 +14,12 @@ TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
 
 
 def check_store(**kwargs: Any) -> list[CheckMessage]:
-    """All checks of the session store."""
+    """Before every start."""
     cache = settings.CACHES[settings.SESSION_STORE_ALIAS]
     options = cache.get("OPTIONS", {})
     return [
         *_check_options(options),
         *_check_alias(cache),
-        *_check_cookie(),
         *_check_policy(),
     ]
 
@@ -56,7 +55,8 @@ def _check_alias(cache: dict[str, Any]) -> list[CheckMessage]:
     return [Error(message, id="accounts.E004")]
 
 
-def _check_cookie() -> list[CheckMessage]:
+def check_cookie(**kwargs: Any) -> list[CheckMessage]:
+    """At `check --deploy`: on this machine alone the site may do without https."""
     if settings.SESSION_COOKIE_SECURE and settings.SESSION_COOKIE_NAME.startswith(
         "__Host-"
     ):
@@ -70,8 +70,9 @@ def _check_policy() -> list[CheckMessage]:
         with answering():
             facts = client().info("memory")
     except StoreUnavailable as error:
+        # Not an error: an outage of the store must not keep the site from starting.
         message = f"The session store cannot be asked for its settings: {error.cause}."
-        return [Error(message, id="accounts.E007")]
+        return [Warning(message, id="accounts.W001")]
     if facts.get("maxmemory_policy") == "noeviction":
         return []
     message = "The session store must have maxmemory-policy noeviction."

@@ -105,7 +105,7 @@ def replay() -> None:
             )
         )
     except DatabaseError as error:
-        log.error("fence_blocked error=%s", type(error).__name__)
+        log.error("fence_blocked because=%s", error)
         raise StoreNotFenced("ledger") from error
     store = client()
     for row in rows:

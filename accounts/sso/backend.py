@@ -6,6 +6,8 @@ from django.conf import settings
 from social_core.backends.open_id_connect import OpenIdConnectAuth
 from social_core.exceptions import AuthResponseError
 
+TOKEN_FIELDS = frozenset({"access_token", "id_token", "refresh_token"})
+
 
 class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
     """The company's OpenID provider: code flow, PKCE S256, exact issuer.
@@ -27,10 +29,43 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
             )
         return config
 
+    def auth_complete(self, *args: Any, **kwargs: Any) -> Any:
+        self.check_response_issuer()
+        return super().auth_complete(*args, **kwargs)
+
+    def check_response_issuer(self) -> None:
+        """The answer must be our provider's and nobody else's (RFC 9207, 2.4)."""
+        said = self.data.get("iss")
+        key = "authorization_response_iss_parameter_supported"
+        is_due = self.oidc_config().get(key) is True
+        if said != settings.OIDC_ISSUER if said is not None else is_due:
+            raise AuthResponseError(
+                self, claim="iss", code="invalid_claim", stage="callback"
+            )
+
     def end_session_endpoint(self) -> str | None:
         """Where the provider ends its own session, if it says so."""
         endpoint = self.oidc_config().get("end_session_endpoint")
         return endpoint if isinstance(endpoint, str) else None
+
+    def company_profile(self, access_token: str) -> dict[str, Any]:
+        """What the company's own profile API says of this person, by UserInfo's names.
+
+        Called with the access token. Raises AuthProviderError when it is away and
+        AuthResponseError when its answer is not an object about this very person.
+        """
+        subject = (self.id_token or {}).get("sub")
+        found: Any = self.get_json(
+            settings.PROFILE_URL, headers={"Authorization": f"Bearer {access_token}"}
+        )
+        is_this_person = isinstance(found, dict) and (
+            found.get("sub", subject) == subject
+        )
+        if not is_this_person:
+            raise AuthResponseError(
+                self, claim="sub", code="invalid_claim", stage="user_info"
+            )
+        return {key: value for key, value in found.items() if key not in TOKEN_FIELDS}
 
     def validate_userinfo_sub(self, userinfo: Any) -> Any:
         if not isinstance(userinfo, dict) or not userinfo.get("sub"):

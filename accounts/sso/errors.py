@@ -10,6 +10,7 @@ from typing import Any
 
 from social_core.exceptions import (
     AuthCanceled,
+    AuthConfigurationError,
     AuthPolicyError,
     AuthProviderError,
     AuthResponseError,
@@ -40,6 +41,7 @@ class SignInRefused(AuthPolicyError):
 
 
 _KINDS: tuple[tuple[type[Exception], Kind, int], ...] = (
+    (AuthConfigurationError, Kind.OTHER, 500),
     (AuthCanceled, Kind.CANCELLED, 403),
     (AuthSessionError, Kind.EXPIRED, 403),
     (AuthProviderError, Kind.PROVIDER_DOWN, 502),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from django.db import DatabaseError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
-from social_core.exceptions import SocialAuthBaseException
+from social_core.exceptions import AuthSessionError, SocialAuthBaseException
 
 from accounts import audit
 from accounts.browser import Browser
@@ -35,9 +35,13 @@ class SignInMiddleware:
     ) -> HttpResponseBase | None:
         if not isinstance(exception, SocialAuthBaseException):
             return None
+        if isinstance(exception, AuthSessionError) and request.user.is_authenticated:
+            # The second of two tabs: the first has signed this browser in already.
+            return redirect("home")
         kind, status = kind_and_status(exception)
         reference = getattr(request, "request_id", "")
-        log.warning(
+        log.log(
+            logging.ERROR if status == 500 else logging.WARNING,
             "sign_in_refused kind=%s code=%s stage=%s claim=%s",
             kind,
             exception.code,

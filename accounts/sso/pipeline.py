@@ -25,12 +25,15 @@ MAX_TEXT = 255
 def read_profile(
     backend: Any, response: dict[str, Any], groups: list[str] | None, **kwargs: Any
 ) -> dict[str, Any]:
-    """What the company says about this person, from UserInfo.
+    """What the company says about this person, from UserInfo and PROFILE_URL.
 
-    Groups that are missing, of another type or truncated were refused before this
-    step (social_core.groups); empty means "in none", never "in all".
+    Groups that are missing, of another type or truncated refuse the sign-in
+    (social_core.groups); empty means "in none", never "in all".
     """
     sub = backend.id_token["sub"]
+    if settings.PROFILE_URL:
+        response = {**response, **backend.company_profile(response["access_token"])}
+        groups = backend.get_user_groups(response)
     email = _text(response, "email")
     username = _text(response, "preferred_username") or email or sub
     return {

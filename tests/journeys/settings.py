@@ -7,9 +7,7 @@ from backoffice.settings import BASE_DIR, STORAGES
 
 STORAGES = {
     **STORAGES,
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 STATIC_ROOT = BASE_DIR / "backoffice" / "static"
 WHITENOISE_USE_FINDERS = True

@@ -213,12 +213,10 @@ def test_signing_in_again_changes_the_key_and_ends_the_old_session(
     browser.http.get(f"{browser.url}/")
     browser.http.cookies.clear(domain="localhost.local")
     thief = site.browser()
-    assert thief.call(
-        "/api/proxy/echo/", cookies={COOKIE: str(first)}
-    ).status_code == 200
-    page = browser.submit(
-        browser.get("/sign-in/", cookies={}), "/sso/login/oidc/"
+    assert (
+        thief.call("/api/proxy/echo/", cookies={COOKIE: str(first)}).status_code == 200
     )
+    page = browser.submit(browser.get("/sign-in/", cookies={}), "/sso/login/oidc/")
     assert page.status_code == 200
 
 
@@ -277,10 +275,17 @@ def test_purge_sessions_exit_codes(site: Site) -> None:
 def test_no_provider_token_is_left_in_sql(site: Site, browser: Browser) -> None:
     browser.sign_in(SUPPORT)
     dump = subprocess.run(
-        ["/usr/bin/env", "python3", "-c", "import sqlite3,sys; "
-         "print('\\n'.join(sqlite3.connect(sys.argv[1]).iterdump()))",
-         str(site.folder / "db.sqlite3")],
-        capture_output=True, text=True, check=True,
+        [
+            "/usr/bin/env",
+            "python3",
+            "-c",
+            "import sqlite3,sys; "
+            "print('\\n'.join(sqlite3.connect(sys.argv[1]).iterdump()))",
+            str(site.folder / "db.sqlite3"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert "access_token" not in dump
     assert "eyJ" not in dump

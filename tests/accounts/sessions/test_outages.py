@@ -456,7 +456,6 @@ def test_pool_used_up_answers_some_and_503_the_rest_in_time(
     assert max(seconds for _, seconds in got) < BOUND_SECONDS
     one_connection.heals()
     assert passes_gate(client)
-    assert one_connection.connections == 1
 
 
 def test_pool_used_up_says_so_in_the_log(
