@@ -123,6 +123,8 @@ class Revocation(models.Model):
         ORIGIN = "origin", _("a session of the provider")
         EVERYONE = "everyone", _("everyone")
 
+    NAMED = (Kind.PERSON, Kind.ORIGIN)
+
     # Made by whoever kills, so that one written late is not written twice.
     reference = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)
@@ -130,6 +132,8 @@ class Revocation(models.Model):
     target = models.CharField(max_length=600, blank=True)
     before = models.DateTimeField()
     matters_until = models.DateTimeField(db_index=True)
+    # False while the store may not know of it yet.
+    delivered = models.BooleanField(default=False, db_index=True)
     by = models.CharField(max_length=255)
     reason = models.CharField(max_length=500, blank=True)
     written = models.DateTimeField(auto_now_add=True)

@@ -11,7 +11,7 @@ from django.core.cache import caches
 from django_redis.pool import ConnectionFactory
 from pytest_django.fixtures import Settings
 
-from accounts.sessions import clock, fence
+from accounts.sessions import clock, fence, ledger
 from backoffice.demo.store import EmbeddedStore
 from backoffice.env import StoreAddress
 
@@ -61,6 +61,7 @@ def _fresh_process(tmp_path: Path) -> Iterator[None]:
     """What a process keeps in memory must not leak from one test into the next."""
     clock.reset()
     fence.forget()
+    ledger._caught_up = 0.0
     yield
     clock.reset()
     for pool in ConnectionFactory._pools.values():

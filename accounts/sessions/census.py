@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any
 
 from accounts import keys
-from accounts.sessions import clock, index, ledger
-from accounts.sessions.connections import answering, client
+from accounts.sessions import clock, index, values
+from accounts.sessions.connections import answering, answers, client
 from accounts.sessions.index import Order
 from accounts.sessions.record import Record
 
@@ -75,7 +75,7 @@ def _live(store: Any, ids: Iterable[str]) -> list[tuple[Record, int]]:
     now = clock.now()
     return [
         (record, expiry)
-        for _, record, expiry, cutoff in ledger.read_with_limits(store, list(ids))
+        for _, record, expiry, cutoff in values.read_with_limits(store, list(ids))
         if record and record.person and record.is_live(expiry, cutoff, now)
     ]
 
@@ -89,7 +89,7 @@ def _hidden(store: Any, ids: list[str]) -> list[str]:
     pipeline = store.pipeline(transaction=False)
     for identifier, name in wanted:
         pipeline.zscore(name, identifier)
-    scores = pipeline.execute() if wanted else []
+    scores = answers(pipeline) if wanted else []
     missing = {
         identifier
         for (identifier, _), score in zip(wanted, scores, strict=True)
@@ -104,10 +104,10 @@ def _haunting(store: Any, ids: list[str]) -> list[str]:
     for identifier in ids:
         pipeline.exists(keys.value(identifier))
         pipeline.zscore(keys.BY_END, identifier)
-    answers = iter(pipeline.execute())
+    found = iter(answers(pipeline))
     return [
         identifier
-        for identifier, exists, end in zip(ids, answers, answers, strict=True)
+        for identifier, exists, end in zip(ids, found, found, strict=True)
         # Past its end it is no longer counted or shown, only not yet pruned.
         if not exists and not (end is not None and end <= now)
     ]

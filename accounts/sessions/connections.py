@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from queue import Empty
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from django.conf import settings
 from django_redis import get_redis_connection
 from django_redis.pool import ConnectionFactory, SentinelConnectionFactory
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
+from redis.cluster import ClusterNode, ClusterPipeline, RedisCluster
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -40,7 +41,13 @@ from accounts.sessions.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
+
+class Nonsense(RedisError):
+    """The store answered, but not what was asked."""
+
+
 _CAUSES: tuple[tuple[type[Exception], str], ...] = (
+    (Nonsense, "nonsense"),
     (BusyLoadingError, "loading"),
     (ReadOnlyError, "read-only"),
     (OutOfMemoryError, "out-of-memory"),
@@ -51,9 +58,11 @@ _CAUSES: tuple[tuple[type[Exception], str], ...] = (
     (RedisConnectionError, "unreachable"),
     (RedisError, "refused"),
     (OSError, "unreachable"),
+    (Exception, "nonsense"),
 )
-
-_OUTAGES = frozenset({"loading", "timeout", "unreachable", "not-authenticated"})
+# What reading an answer of another form than expected ends in.
+_MISREAD = (TypeError, ValueError, LookupError, AttributeError, MemoryError)
+_tickets = count()
 
 
 def client() -> Any:
@@ -63,15 +72,65 @@ def client() -> Any:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turns every failure of the client library into StoreUnavailable, logged once."""
+    """Turns every failure to get an answer into StoreUnavailable, logged once.
+
+    Only questions to the store belong inside: what goes wrong here is the store's.
+    """
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, *_MISREAD) as error:
         cause = _cause(error)
-        if cause in _OUTAGES:
+        if cause == "nonsense":
+            _hang_up()
+        if cause != "pool-used-up":
             fence.lower()
         log.warning("store_unavailable cause=%s error=%s", cause, type(error).__name__)
         raise StoreUnavailable(cause) from error
+
+
+def ask(script: str, names: list[str], arguments: list[Any]) -> list[Any]:
+    """Runs a script in one round trip; gives what it returns after our ticket.
+
+    The script must return `ARGV[1]` first. An answer that carries another ticket was
+    meant for another question on the same connection (a time-out or a killed thread
+    left it there): without this, the next person would get it (RED-13).
+    """
+    ticket = b"%d" % next(_tickets)
+    answer = client().eval(script, len(names), *names, ticket, *arguments)
+    if not isinstance(answer, list) or not answer or answer[0] != ticket:
+        raise Nonsense("an answer to another question")
+    return answer[1:]
+
+
+def answers(pipeline: Any) -> list[Any]:
+    """Sends a pipeline; gives the answers to exactly its commands.
+
+    The ticket again, as a last command. A Cluster has no one place to send it to.
+    """
+    if isinstance(pipeline, ClusterPipeline):
+        return list(pipeline.execute())
+    ticket = b"%d" % next(_tickets)
+    pipeline.echo(ticket)
+    *found, last = pipeline.execute()
+    if last != ticket:
+        raise Nonsense("answers to other questions")
+    return list(found)
+
+
+def whole_number(answer: Any) -> int:
+    """An answer that must be a number; raises Nonsense."""
+    if not isinstance(answer, int):
+        raise Nonsense("not a number")
+    return answer
+
+
+def _hang_up() -> None:
+    # Whatever else is still on these connections, nobody must get it.
+    store = client()
+    if isinstance(store, RedisCluster):
+        store.disconnect_connection_pools()
+    else:
+        store.connection_pool.disconnect()
 
 
 def _cause(error: Exception) -> str:
@@ -138,7 +197,6 @@ def is_answering() -> bool:
     """Whether the store answers now, for a readiness probe."""
     try:
         with answering():
-            client().ping()
+            return client().ping() is True
     except StoreUnavailable:
         return False
-    return True

@@ -23,31 +23,44 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from accounts.sessions.errors import StoreNotFenced
+
 log = logging.getLogger(__name__)
 
 _lock, _replaying = threading.Lock(), threading.Lock()
 _seen: dict[str, str] = {}
 _fenced: dict[str, str] = {}
-_outages = _outages_fenced = 0
+_outages = _outages_fenced = _failures = 0
 
 
 def inspect(connection: Any) -> None:
     """redis-py's hook for a new connection: greet the server, note its run id.
 
     A server that will not say who it is cannot be fenced, so that is a failure to
-    connect.
+    connect. The connection is closed then: were it to go back to the pool open, the
+    next request would use it unasked.
     """
-    connection.on_connect()
+    try:
+        connection.on_connect()
+        facts = _ask_who(connection)
+        _seen[_place(connection, facts)] = facts["run_id"]
+    except BaseException:
+        connection.disconnect()
+        raise
+
+
+def _ask_who(connection: Any) -> dict[str, str]:
     connection.send_command("INFO", "server")
     try:
         answer = connection.read_response(disable_decoding=True)
     except ResponseError as error:
         raise RedisConnectionError("the store does not say its run id") from error
-    lines = bytes(answer).decode(errors="replace").splitlines()
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    if not facts.get("run_id"):
+    text = answer.decode(errors="replace") if isinstance(answer, bytes) else ""
+    lines = (line.partition(":") for line in text.splitlines())
+    facts = {name: value for name, _, value in lines if value}
+    if "run_id" not in facts:
         raise RedisConnectionError("the store does not say its run id")
-    _seen[_place(connection, facts)] = facts["run_id"]
+    return facts
 
 
 def _place(connection: Any, facts: dict[str, str]) -> str:
@@ -70,21 +83,32 @@ def lower() -> None:
         _outages += 1
 
 
-def raise_with(replay: Callable[[], None]) -> None:
+def raise_with(replay: Callable[[], None], patience: float) -> None:
     """Runs `replay` once for everything seen so far, whichever thread is first.
 
-    What `replay` raises leaves the fence down: the next caller tries again.
+    The others wait for it, `patience` seconds at most, and share its failure: were each
+    to try in its turn, the last one would wait for all of them. What `replay` raises
+    leaves the fence down; the next caller tries again. Raises StoreNotFenced.
     """
-    global _outages_fenced
-    with _replaying:
+    global _failures, _outages_fenced
+    failures = _failures
+    if not _replaying.acquire(timeout=patience):
+        raise StoreNotFenced("replaying")
+    try:
         seen, outages = dict(_seen), _outages
         if stands():
             return
+        if failures != _failures:
+            raise StoreNotFenced("replay-failed")
+        _failures += 1
         replay()
+        _failures -= 1
         _fenced.clear()
         _fenced.update(seen)
         _outages_fenced = outages
         log.info("store_fenced stores=%d", len(seen))
+    finally:
+        _replaying.release()
 
 
 def forget() -> None:

@@ -13,9 +13,11 @@ from typing import Any
 
 from accounts import keys
 from accounts.sessions.clock import milliseconds
+from accounts.sessions.connections import answers, whole_number
 from accounts.sessions.record import Record
 
 PRUNE_AT_MOST = 200
+PRUNE_BATCH = 1000
 FRESH_SECONDS = 60
 
 # KEYS: by use, by start, by end. ARGV: what counts as fresh (ms), then ids.
@@ -48,7 +50,7 @@ def enter(client: Any, record: Record, now: float) -> None:
         pipeline.zadd(name, {record.id: expiry})
         pipeline.pexpireat(name, milliseconds(record.ends), nx=True)
         pipeline.pexpireat(name, milliseconds(record.ends), gt=True)
-    pipeline.execute()
+    answers(pipeline)
 
 
 def move(client: Any, record: Record, now: float) -> None:
@@ -60,7 +62,7 @@ def move(client: Any, record: Record, now: float) -> None:
         pipeline.zadd(name, {record.id: expiry}, xx=True, gt=True)
     for name in _names(record):
         pipeline.zremrangebyscore(name, "-inf", milliseconds(now))
-    pipeline.execute()
+    answers(pipeline)
     prune(client, now, PRUNE_AT_MOST)
 
 
@@ -73,7 +75,7 @@ def leave(client: Any, records: Sequence[Record]) -> None:
     for record in records:
         for name in _names(record):
             pipeline.zrem(name, record.id)
-    pipeline.execute()
+    answers(pipeline)
 
 
 def forget(client: Any, ids: Sequence[str], now: float) -> None:
@@ -93,21 +95,35 @@ def prune(client: Any, now: float, at_most: int) -> int:
     dead = client.zrange(
         keys.BY_END, "-inf", milliseconds(now), byscore=True, offset=0, num=at_most
     )
-    if dead:
-        pipeline = client.pipeline(transaction=False)
-        _forget(pipeline, [member.decode() for member in dead])
-        pipeline.execute()
+    drop(client, [member.decode() for member in dead])
     return len(dead)
+
+
+def prune_all(client: Any, now: float) -> int:
+    """Removes every entry past its end; tells how many."""
+    removed = 0
+    # Counted beforehand: a store that answers nonsense must not keep us for ever.
+    for _ in range(count_dead(client, now) // PRUNE_BATCH + 1):
+        removed += prune(client, now, PRUNE_BATCH)
+    return removed
+
+
+def drop(client: Any, ids: Sequence[str]) -> None:
+    """Takes ids out of the global sets, whatever is known of them."""
+    if ids:
+        pipeline = client.pipeline(transaction=False)
+        _forget(pipeline, ids)
+        answers(pipeline)
 
 
 def count(client: Any, now: float) -> int:
     """How many sessions are live at this moment."""
-    return int(client.zcount(keys.BY_END, f"({milliseconds(now)}", "+inf"))
+    return whole_number(client.zcount(keys.BY_END, f"({milliseconds(now)}", "+inf"))
 
 
 def count_dead(client: Any, now: float) -> int:
     """How many entries are past their end and not yet pruned."""
-    return int(client.zcount(keys.BY_END, "-inf", milliseconds(now)))
+    return whole_number(client.zcount(keys.BY_END, "-inf", milliseconds(now)))
 
 
 def page(
@@ -128,10 +144,18 @@ def begun_before(client: Any, moment: int, at_most: int) -> list[str]:
 
 def listed(client: Any, names: Sequence[str], now: float) -> list[str]:
     """Ids entered under any of these names (a person's, or a provider session's)."""
+    return [
+        identifier for found in listed_each(client, names, now) for identifier in found
+    ]
+
+
+def listed_each(client: Any, names: Sequence[str], now: float) -> list[list[str]]:
+    """As `listed`, name by name."""
     pipeline = client.pipeline(transaction=False)
     for name in names:
         pipeline.zrange(name, f"({milliseconds(now)}", "+inf", byscore=True)
-    return [member.decode() for found in pipeline.execute() for member in found]
+    found = answers(pipeline) if names else []
+    return [[member.decode() for member in members] for members in found]
 
 
 def places(record: Record) -> list[str]:

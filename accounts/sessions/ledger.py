@@ -14,20 +14,22 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
+from redis.exceptions import OutOfMemoryError
 
 from accounts import keys
 from accounts.models import Revocation
-from accounts.sessions import clock, index, seal
-from accounts.sessions.connections import client
+from accounts.sessions import clock, index, seal, values
+from accounts.sessions.connections import answers, client
 from accounts.sessions.errors import StoreNotFenced
 from accounts.sessions.record import Record
 from accounts.sessions.seal import NotSealed
 
 log = logging.getLogger(__name__)
-BATCH = 500
 ACKNOWLEDGE_MILLISECONDS = 200
 # How long a sign-in or a rotation can take at the very most, and then some.
 IN_FLIGHT_SECONDS = 600
+CATCH_UP_SECONDS = 10
+_caught_up = 0.0
 
 
 def write(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revocation:
@@ -92,25 +94,106 @@ def settle(store: Any) -> int:
 
 
 def replay() -> None:
-    """Applies every kill that still matters to the store.
+    """Makes the store agree with every kill that still matters.
 
     Raises StoreNotFenced when the ledger cannot be read; the store's own failures
-    come through as they are.
+    come through as they are. Some ten round trips, however many kills there are, and
+    nothing is written where the store knows already.
     """
-    now = clock.now()
+    moment = datetime.fromtimestamp(clock.now(), UTC)
     try:
-        rows = list(
-            Revocation.objects.filter(
-                matters_until__gt=datetime.fromtimestamp(now, UTC)
-            )
-        )
+        rows = list(Revocation.objects.filter(matters_until__gt=moment))
     except DatabaseError as error:
         log.error("fence_blocked because=%s", error)
         raise StoreNotFenced("ledger") from error
-    store = client()
-    for row in rows:
-        apply(store, row)
+    carry_out(client(), rows)
     log.info("ledger_replayed kills=%d", len(rows))
+
+
+def catch_up() -> None:
+    """Carries out what another process could write into the ledger and not deliver.
+
+    Raises django.db.DatabaseError, and the store's own failures.
+    """
+    moment = datetime.fromtimestamp(clock.now(), UTC)
+    rows = list(Revocation.objects.filter(delivered=False, matters_until__gt=moment))
+    if rows:
+        carry_out(client(), rows)
+        log.info("ledger_caught_up kills=%d", len(rows))
+
+
+def catch_up_now_and_then() -> None:
+    """`catch_up`, at most once in CATCH_UP_SECONDS per process; SQL may be away."""
+    global _caught_up
+    if clock.now() - _caught_up < CATCH_UP_SECONDS:
+        return
+    _caught_up = clock.now()
+    try:
+        catch_up()
+    except DatabaseError as error:
+        log.warning("ledger_not_read because=%s", error)
+
+
+def carry_out(store: Any, rows: Sequence[Revocation]) -> list[Record]:
+    """Does in the store what the ledger says; gives the sessions that this ended."""
+    everyone = [row for row in rows if row.kind == Revocation.Kind.EVERYONE]
+    if everyone:
+        set_cutoff(store, max(row.before.timestamp() for row in everyone))
+    before: dict[str, float] = {}
+    for row in rows:
+        if row.kind == Revocation.Kind.SESSION:
+            before[row.target] = row.before.timestamp()
+    named = [row for row in rows if row.kind in Revocation.NAMED]
+    for row, ids in zip(named, _listed(store, named), strict=True):
+        for identifier in ids:
+            known = before.get(identifier, 0.0)
+            before[identifier] = max(known, row.before.timestamp())
+    ended = values.erase(store, before)
+    mark_delivered(rows)
+    return ended
+
+
+def leave_marks(store: Any, rows: Sequence[Revocation]) -> None:
+    """Leaves word of these kills for whoever is just writing a session."""
+    pipeline = store.pipeline(transaction=False)
+    for row in rows:
+        if row.kind == Revocation.Kind.SESSION:
+            pipeline.set(keys.tombstone(row.target), b"", ex=IN_FLIGHT_SECONDS)
+        elif row.kind in Revocation.NAMED:
+            for name in row.targets():
+                mark = _mark(row.before.timestamp())
+                pipeline.set(keys.mark(name), mark, ex=IN_FLIGHT_SECONDS)
+    try:
+        answers(pipeline)
+    except OutOfMemoryError:
+        # A full store takes no marks, but no new sessions either.
+        log.warning("marks_not_left because=out-of-memory")
+
+
+def mark_delivered(rows: Sequence[Revocation]) -> None:
+    """Notes that the store knows; a failure only means that it is told once more."""
+    try:
+        Revocation.objects.filter(
+            pk__in=[row.pk for row in rows if row.pk and not row.delivered]
+        ).update(delivered=True)
+    except DatabaseError as error:
+        log.warning("delivery_not_noted because=%s", error)
+
+
+def is_killed_meanwhile(store: Any, record: Record, moved_from: str | None) -> bool:
+    """Whether a kill was carried out while this session was being written.
+
+    The kill could not find it, and it could not see the kill: so every kill leaves a
+    mark for a while, and whoever writes a new session looks for one afterwards.
+    """
+    names = [name for name in (record.person, record.origin) if name]
+    pipeline = store.pipeline(transaction=False)
+    for name in names:
+        pipeline.get(keys.mark(name))
+    pipeline.exists(keys.tombstone(moved_from or record.id))
+    *marks, is_buried = answers(pipeline)
+    began = clock.milliseconds(record.began)
+    return bool(is_buried) or any(mark and int(mark) > began for mark in marks)
 
 
 def is_acknowledged(store: Any) -> bool | None:
@@ -126,138 +209,46 @@ def is_acknowledged(store: Any) -> bool | None:
     pipeline = store.pipeline(transaction=False)
     pipeline.set(keys.MARK, b"", px=ACKNOWLEDGE_MILLISECONDS)
     pipeline.execute_command("WAIT", 1, ACKNOWLEDGE_MILLISECONDS)
-    return bool(pipeline.execute()[-1])
-
-
-def apply(store: Any, row: Revocation) -> list[Record]:
-    """Carries one kill out in the store; gives the sessions it ended."""
-    before = row.before.timestamp()
-    if row.kind == Revocation.Kind.EVERYONE:
-        set_cutoff(store, before)
-        return []
-    if row.kind == Revocation.Kind.SESSION:
-        store.set(keys.tombstone(row.target), b"", ex=IN_FLIGHT_SECONDS)
-        return erase(store, [row.target], before)
-    for name in row.targets():
-        store.set(keys.mark(name), _mark(before), ex=IN_FLIGHT_SECONDS)
-    return erase(store, index.listed(store, row.targets(), clock.now()), before)
-
-
-def is_killed_meanwhile(store: Any, record: Record, moved_from: str | None) -> bool:
-    """Whether a kill was carried out while this session was being written.
-
-    The kill could not find it, and it could not see the kill: so every kill leaves a
-    mark for a while, and whoever writes a new session looks for one afterwards.
-    """
-    names = [name for name in (record.person, record.origin) if name]
-    pipeline = store.pipeline(transaction=False)
-    for name in names:
-        pipeline.get(keys.mark(name))
-    pipeline.exists(keys.tombstone(moved_from or record.id))
-    *marks, is_buried = pipeline.execute()
-    began = clock.milliseconds(record.began)
-    return bool(is_buried) or any(mark and int(mark) > began for mark in marks)
+    return bool(answers(pipeline)[-1])
 
 
 def set_cutoff(store: Any, before: float) -> None:
-    """Marks everything that began before this moment dead, in one round trip."""
+    """Marks everything that began before this moment dead, in one round trip.
+
+    A second one where the mark is not there yet; what stands already is not written
+    again, so that a replay asks nothing of a store that cannot write.
+    """
+    mark = _mark(before)
+    missing = [
+        shard
+        for shard, known in zip(keys.SHARDS, values.cutoffs(store), strict=True)
+        if known < mark
+    ]
     pipeline = store.pipeline(transaction=False)
     until = clock.milliseconds(before + settings.SESSION_ABSOLUTE_SECONDS)
-    for shard in keys.SHARDS:
-        name = keys.cutoff(shard)
-        pipeline.set(name, _mark(before), pxat=until)
-    pipeline.execute()
+    for shard in missing:
+        pipeline.set(keys.cutoff(shard), mark, pxat=until)
+    if missing:
+        answers(pipeline)
 
 
 def clear_up(store: Any) -> int:
     """Removes every session that began before the cut-off it is under."""
-    marks = [mark for mark in store.mget(map(keys.cutoff, keys.SHARDS)) if mark]
-    if not marks:
-        return 0
-    removed, mark = 0, max(map(int, marks))
-    while doomed := index.begun_before(store, mark, BATCH):
-        removed += len(erase(store, doomed))
+    removed, mark = 0, max(values.cutoffs(store))
+    while mark and (doomed := index.begun_before(store, mark, values.BATCH)):
+        ended = values.erase(store, dict.fromkeys(doomed, mark / 1000))
+        index.drop(store, doomed)
+        removed += len(ended)
     return removed
+
+
+def _listed(store: Any, rows: Sequence[Revocation]) -> list[list[str]]:
+    names = [row.targets() for row in rows]
+    flat = [name for several in names for name in several]
+    found = iter(index.listed_each(store, flat, clock.now()))
+    return [[i for _ in several for i in next(found)] for several in names]
 
 
 def _mark(before: float) -> int:
     # The next whole millisecond: what began within the same one is dead as well.
     return clock.milliseconds(before) + 1
-
-
-def erase(store: Any, ids: Iterable[str], before: float | None = None) -> list[Record]:
-    """Removes sessions, value first and index after; gives those that it ended.
-
-    An id that is already gone is no error and is not among the ended: of two who kill
-    the same session exactly one is told that they did.
-    """
-    ended: list[Record] = []
-    ids = list(ids)
-    for start in range(0, len(ids), BATCH):
-        ended += _erase_batch(store, ids[start : start + BATCH], before)
-    return ended
-
-
-def _erase_batch(store: Any, ids: list[str], before: float | None) -> list[Record]:
-    doomed: list[Record] = []
-    unreadable: list[str] = []
-    absent: list[str] = []
-    for identifier, value in zip(ids, _values(store, ids), strict=True):
-        record = _opened(identifier, value)
-        if value is None:
-            # Not deleted either: what is written in this moment has its mark to find.
-            absent.append(identifier)
-        elif record is None:
-            unreadable.append(identifier)
-        elif before is None or record.began < before:
-            doomed.append(record)
-    removed = _delete(store, [record.id for record in doomed])
-    _delete(store, unreadable)
-    index.leave(store, doomed)
-    index.forget(store, absent + unreadable, clock.now())
-    return [record for record, gone in zip(doomed, removed, strict=True) if gone]
-
-
-def _values(store: Any, ids: Sequence[str]) -> list[bytes | None]:
-    pipeline = store.pipeline(transaction=False)
-    for identifier in ids:
-        pipeline.get(keys.value(identifier))
-    return list(pipeline.execute()) if ids else []
-
-
-def _delete(store: Any, ids: Sequence[str]) -> list[int]:
-    pipeline = store.pipeline(transaction=False)
-    for identifier in ids:
-        pipeline.delete(keys.value(identifier))
-    return list(pipeline.execute()) if ids else []
-
-
-def read_with_limits(
-    store: Any, ids: Sequence[str]
-) -> list[tuple[str, Record | None, int, int]]:
-    """The record of each id, the store's expiry and the cut-off it is under, in ms.
-
-    The record is None for what is gone or was not sealed by us.
-    """
-    pipeline = store.pipeline(transaction=False)
-    for identifier in ids:
-        pipeline.get(keys.value(identifier))
-        pipeline.pexpiretime(keys.value(identifier))
-        pipeline.get(keys.cutoff(identifier[0]))
-    answers = iter(pipeline.execute() if ids else [])
-    return [
-        (identifier, _opened(identifier, value), expiry, int(cutoff or 0))
-        for identifier, value, expiry, cutoff in zip(
-            ids, answers, answers, answers, strict=True
-        )
-    ]
-
-
-def _opened(identifier: str, value: bytes | None) -> Record | None:
-    if value is None:
-        return None
-    try:
-        return Record.unseal(identifier, value)
-    except NotSealed as error:
-        log.warning("session_refused session_id=%s because=%s", identifier, error)
-        return None

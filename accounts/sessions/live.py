@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from accounts import audit, keys
 from accounts.browser import device
 from accounts.models import Revocation, User
 from accounts.profile import StaffProfile
-from accounts.sessions import clock, fence, index, ledger
-from accounts.sessions.connections import answering, client
+from accounts.sessions import clock, fence, index, ledger, values
+from accounts.sessions.connections import Nonsense, answering, client
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.index import Order
 from accounts.sessions.record import Record
@@ -101,8 +102,7 @@ def page(
     """
     with answering():
         store = _store()
-        while index.prune(store, clock.now(), 1000):
-            pass
+        index.prune_all(store, clock.now())
         return _seen(store, index.page(store, order, offset, size, descending))
 
 
@@ -196,12 +196,8 @@ def settle() -> int:
 
 def purge() -> int:
     """Takes what has expired out of the index; tells how many entries went."""
-    removed = 0
     with answering():
-        store = _store()
-        while batch := index.prune(store, clock.now(), 1000):
-            removed += batch
-    return removed
+        return index.prune_all(_store(), clock.now())
 
 
 def count_dead() -> int:
@@ -213,9 +209,10 @@ def count_dead() -> int:
 def _store() -> Any:
     """The store, once it agrees with the ledger."""
     store = client()
-    store.ping()
+    if store.ping() is not True:
+        raise Nonsense("no pong")
     while not fence.stands():
-        fence.raise_with(ledger.replay)
+        fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
     return store
 
 
@@ -238,8 +235,8 @@ def _kill(
         if trouble:
             raise trouble
         with answering():
-            for row in rows:
-                ended += ledger.apply(store, row)
+            ledger.leave_marks(store, rows)
+            ended = ledger.carry_out(store, rows)
             if not outcome.durable:
                 ledger.hold(store, rows)
             outcome.acknowledged = ledger.is_acknowledged(store)
@@ -247,6 +244,7 @@ def _kill(
         if not outcome.durable:
             raise
         outcome.pending = True
+        fence.lower()
     outcome.ended = [record.id for record in ended]
     if event is audit.Event.CUT_OFF:
         _audited(event, by, "", "", reason)
@@ -294,7 +292,7 @@ def _seen(store: Any, ids: Sequence[str]) -> list[LiveSession]:
     """The live ones among these; what is dead leaves the index."""
     now = clock.now()
     found, gone = [], []
-    for identifier, record, expiry, cutoff in ledger.read_with_limits(store, ids):
+    for identifier, record, expiry, cutoff in values.read_with_limits(store, ids):
         if record is None or not record.is_live(expiry, cutoff, now):
             gone.append(identifier)
         elif record.person:

@@ -65,7 +65,7 @@ class Record:
         content = json.loads(seal.unseal(keys.value(identifier), sealed))
         if content.pop("form", None) != FORM:
             raise NotSealed("record form")
-        if content["id"] != identifier:
+        if content.get("id") != identifier:
             raise NotSealed("another session's record")
         return cls(**content)
 

@@ -27,19 +27,25 @@ from django.contrib.sessions.backends.base import (
 from django.utils.crypto import get_random_string
 
 from accounts import keys
-from accounts.sessions import clock, fence, index, ledger, seal
-from accounts.sessions.connections import answering, client
+from accounts.sessions import clock, fence, index, ledger, seal, values
+from accounts.sessions.connections import (
+    Nonsense,
+    answering,
+    ask,
+    client,
+    whole_number,
+)
 from accounts.sessions.errors import StoreUnavailable
 from accounts.sessions.record import Record
-from accounts.sessions.seal import NotSealed
 
 log = logging.getLogger(__name__)
 
 TOUCH_SECONDS = 60
 MERGE_ATTEMPTS = 5
 
+# Each begins its answer with the ticket it was asked with; see connections.ask.
 _LOAD = """
-return {redis.call('GET', KEYS[1]), redis.call('PEXPIRETIME', KEYS[1]),
+return {ARGV[1], redis.call('GET', KEYS[1]), redis.call('PEXPIRETIME', KEYS[1]),
         redis.call('GET', KEYS[2])}
 """
 
@@ -47,11 +53,15 @@ return {redis.call('GET', KEYS[1]), redis.call('PEXPIRETIME', KEYS[1]),
 # this is still the value that the writer had read.
 _REPLACE = f"""
 local current = redis.call('GET', KEYS[1])
-if not current then return 0 end
-if string.sub(current, 1, {seal.HEADER_BYTES}) ~= ARGV[1] then return current end
-redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
-return 1
+if not current then return {{ARGV[1], 'gone', ''}} end
+if string.sub(current, 1, {seal.HEADER_BYTES}) ~= ARGV[2] then
+  return {{ARGV[1], 'changed', current}}
+end
+redis.call('SET', KEYS[1], ARGV[3], 'PXAT', ARGV[4])
+return {{ARGV[1], 'replaced', ''}}
 """
+REPLACED, CHANGED, GONE = b"replaced", b"changed", b"gone"
+_REPLACED = frozenset({REPLACED, CHANGED, GONE})
 
 
 class SessionStore(SessionBase):
@@ -171,7 +181,7 @@ class SessionStore(SessionBase):
         key = session_key or self.session_key
         if keys.is_session_key(key):
             with answering():
-                ledger.erase(client(), keys.session_ids(cast("str", key)))
+                values.erase(client(), _whenever(keys.session_ids(cast("str", key))))
 
     def flush(self) -> None:
         super().flush()
@@ -189,7 +199,7 @@ class SessionStore(SessionBase):
         if old is None:
             return
         with answering():
-            ended = ledger.erase(client(), keys.session_ids(old))
+            ended = values.erase(client(), _whenever(keys.session_ids(old)))
         if not ended:
             raise UpdateError
         self._session_cache = data
@@ -201,8 +211,7 @@ class SessionStore(SessionBase):
     def clear_expired(cls) -> None:
         """Takes what has expired out of the index; values expire by themselves."""
         with answering():
-            while index.prune(client(), clock.now(), 1000):
-                pass
+            index.prune_all(client(), clock.now())
 
     # The limits are the record's, and no view or library moves them.
     def set_expiry(self, value: Any) -> None:
@@ -227,8 +236,8 @@ class SessionStore(SessionBase):
             value, expiry, cutoff = _ask(identifier)
             if value is None:
                 continue
-            record = _open(identifier, value)
-            if record and record.is_live(expiry, int(cutoff or 0), clock.now()):
+            record = values.opened(identifier, value)
+            if record and record.is_live(expiry, cutoff, clock.now()):
                 return record, value, expiry
         return None
 
@@ -236,12 +245,18 @@ class SessionStore(SessionBase):
         record, now = self._record, clock.now()
         if record is None or now - self._last_used < TOUCH_SECONDS:
             return
-        with answering():
-            # The value first: where it is gone, there is nothing to list.
-            if client().pexpireat(record.name, record.expiry(now), gt=True):
-                self._last_used = now
+        try:
+            with answering():
+                # The list first: where that fails (a full store takes no writes), the
+                # life is not lengthened either, and nothing live leaves the list early.
                 if record.person:
                     index.move(client(), record, now)
+                if client().pexpireat(record.name, record.expiry(now), gt=True):
+                    self._last_used = now
+                ledger.catch_up_now_and_then()
+        except StoreUnavailable:
+            # The question that was asked is answered; only its use was not noted.
+            return
 
     def _insert(self, data: dict[str, Any]) -> None:
         now = clock.now()
@@ -284,24 +299,23 @@ class SessionStore(SessionBase):
             record = self._record.with_data(data)
             sealed = _sealed(record)
             with answering():
-                answer = _run(
-                    _REPLACE,
-                    [record.name],
-                    [seal.header(self._read), sealed, record.expiry(now)],
-                )
-            if answer == 1:
+                arguments = [seal.header(self._read), sealed, record.expiry(now)]
+                outcome, current = ask(_REPLACE, [record.name], arguments)
+                if outcome not in _REPLACED:
+                    raise Nonsense("no outcome of a save")
+            if outcome == REPLACED:
                 self._record, self._read, self._last_used = record, sealed, now
                 self._session_cache = data
                 return
-            if answer == 0:
+            if outcome == GONE:
                 raise UpdateError
-            data = self._merged(data, answer)
+            data = self._merged(data, current)
         raise StoreUnavailable("contended")
 
     def _merged(self, mine: dict[str, Any], current: bytes) -> dict[str, Any]:
         """My changes on top of what another request wrote since I read."""
         before = cast("Record", self._record)
-        now_stored = _open(before.id, current)
+        now_stored = values.opened(before.id, current)
         if now_stored is None:
             raise UpdateError
         merged = dict(now_stored.data)
@@ -314,27 +328,21 @@ class SessionStore(SessionBase):
         return merged
 
 
-def _ask(identifier: str) -> tuple[bytes | None, int, bytes | None]:
+def _ask(identifier: str) -> tuple[bytes | None, int, int]:
     names = [keys.value(identifier), keys.cutoff(identifier[0])]
     with answering():
-        answer = _run(_LOAD, names, [])
+        answer = ask(_LOAD, names, [])
         while not fence.stands():
-            fence.raise_with(ledger.replay)
-            answer = _run(_LOAD, names, [])
-    return cast("tuple[bytes | None, int, bytes | None]", answer)
+            fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
+            answer = ask(_LOAD, names, [])
+        value, expiry, cutoff = answer
+        if not (value is None or isinstance(value, bytes)):
+            raise Nonsense("no value")
+        return value, whole_number(expiry), int(cutoff or 0)
 
 
-def _run(script: str, names: list[str], arguments: list[Any]) -> Any:
-    """One script in one round trip; a server that does not know it yet is taught it."""
-    return client().eval(script, len(names), *names, *arguments)
-
-
-def _open(identifier: str, value: bytes) -> Record | None:
-    try:
-        return Record.unseal(identifier, value)
-    except NotSealed as error:
-        log.warning("session_refused session_id=%s because=%s", identifier, error)
-        return None
+def _whenever(ids: list[str]) -> dict[str, float]:
+    return dict.fromkeys(ids, values.ALWAYS)
 
 
 def _sealed(record: Record) -> bytes:

@@ -150,7 +150,7 @@ def refuse(request: HttpRequest, error: Exception) -> HttpResponseBase:
         )
         return error.answer()
     if isinstance(error, SessionStoreError):
-        log.error("gate_store_down cause=%s", error.cause)
+        # Logged with its cause where it was met.
         return answer(Refusal.STORE_DOWN, {"Retry-After": str(RETRY_AFTER_SECONDS)})
     log.error("gate_failed error=%s", type(error).__name__, exc_info=error)
     return answer(Refusal.FAILED)

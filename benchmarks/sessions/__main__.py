@@ -11,7 +11,6 @@ import redis
 
 from backoffice.demo.store import EmbeddedStore
 from benchmarks.sessions import crowd, desk, gate, memory, report, site, workers
-from benchmarks.sessions.timing import median
 
 SIZES = (1_000, 100_000, 1_000_000)
 RUNS = 5
@@ -29,12 +28,12 @@ kill refused."""
 class Results:
     """Everything measured, by size of the crowd."""
 
-    gate: dict[int, gate.GateCheck] = field(default_factory=dict)
+    checks: dict[int, gate.GateCheck] = field(default_factory=dict)
     parts: dict[int, list[tuple[str, float]]] = field(default_factory=dict)
-    desk: dict[int, dict[str, desk.Cost]] = field(default_factory=dict)
-    cleared: dict[int, float] = field(default_factory=dict)
-    purged: dict[int, float] = field(default_factory=dict)
-    memory: dict[int, dict[str, float]] = field(default_factory=dict)
+    acts: dict[int, dict[str, desk.Cost]] = field(default_factory=dict)
+    cleared: dict[int, desk.Rate] = field(default_factory=dict)
+    purged: dict[int, desk.Rate] = field(default_factory=dict)
+    memory_by_part: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,20 +86,18 @@ def _measure(
     before = memory.used(observer)
     _say(f"{size:,}: filling")
     crowd.fill(url, desk.people(size))
-    results.memory[size] = memory.per_session(observer, size, before)
+    results.memory_by_part[size] = memory.per_session(observer, size, before)
     _say(f"{size:,}: gate")
-    results.gate[size] = gate.measure(size, runs)
+    results.checks[size] = gate.measure(size, runs)
     results.parts[size] = gate.components(size, observer)
     _say(f"{size:,}: desk")
-    results.desk[size] = desk.verbs(size, runs, url, observer)
+    results.acts[size] = desk.verbs(size, runs, url, observer)
     _say(f"{size:,}: clear-up and purge")
     again = range(1 if size >= LARGE else runs)
-    results.cleared[size] = median(
-        [desk.cleared_per_second(url, size, observer) for _ in again]
+    results.cleared[size] = desk.middle(
+        [desk.clear_up(url, size, observer) for _ in again]
     )
-    results.purged[size] = median(
-        [desk.purged_per_second(url, size, observer) for _ in again]
-    )
+    results.purged[size] = desk.middle([desk.purge(url, size, observer) for _ in again])
     observer.flushall()
 
 
@@ -124,7 +121,7 @@ def _gate_table(results: Results) -> str:
             *(f"{ratio:.2f}" for ratio in (one.ratio_p50, one.ratio_p99)),
             f"{one.touching_p50:.0f}",
         )
-        for size, one in results.gate.items()
+        for size, one in results.checks.items()
     ]
     return report.table(heads, rows)
 
@@ -132,17 +129,17 @@ def _gate_table(results: Results) -> str:
 def _parts_table(results: Results) -> str:
     size = max(results.parts)
     rows = [(label, f"{cost:.1f}") for label, cost in results.parts[size]]
-    return report.table([f"part, at {size:,} sessions", "mean"], rows)
+    return report.table([f"part, at {size:,} sessions", "median"], rows)
 
 
 def _desk_table(results: Results) -> str:
-    base = min(results.desk)
-    heads = ["act", "sessions", "whole", "at the store", "round trips"]
-    heads += [f"whole / {base:,}", f"store / {base:,}"]
+    base = min(results.acts)
+    heads = ["act", "sessions", "whole", "our CPU", "at the store", "round trips"]
+    heads += [f"{what} / {base:,}" for what in ("whole", "CPU", "store")]
     rows = [
         _desk_row(act, size, acts[act], first)
-        for act, first in results.desk[base].items()
-        for size, acts in results.desk.items()
+        for act, first in results.acts[base].items()
+        for size, acts in results.acts.items()
     ]
     return report.table(heads, rows)
 
@@ -152,26 +149,35 @@ def _desk_row(act: str, size: int, cost: desk.Cost, first: desk.Cost) -> list[st
         act,
         f"{size:,}",
         f"{cost.whole:.2f}",
+        f"{cost.cpu:.2f}",
         f"{cost.store:.3f}",
         f"{cost.round_trips:.0f}",
         f"{cost.whole / first.whole:.2f}",
+        f"{cost.cpu / first.cpu:.2f}",
         f"{cost.store / first.store:.2f}",
     ]
 
 
 def _rates_table(results: Results) -> str:
     rows = [
-        (f"{size:,}", f"{results.cleared[size]:,.0f}", f"{results.purged[size]:,.0f}")
+        [f"{size:,}", *_rate(results.cleared[size]), *_rate(results.purged[size])]
         for size in results.cleared
     ]
-    return report.table(["sessions", "clear-up after a cut-off", "purge"], rows)
+    return report.table(
+        ["sessions", "clear-up after a cut-off", "µs CPU each", "purge", "µs CPU each"],
+        rows,
+    )
+
+
+def _rate(rate: desk.Rate) -> tuple[str, str]:
+    return f"{rate.per_second:,.0f}", f"{rate.cpu_us:.1f}"
 
 
 def _memory_table(results: Results) -> str:
-    sizes = list(results.memory)
+    sizes = list(results.memory_by_part)
     rows = [
-        [part, *(f"{results.memory[size][part]:,.0f}" for size in sizes)]
-        for part in results.memory[sizes[0]]
+        [part, *(f"{results.memory_by_part[size][part]:,.0f}" for size in sizes)]
+        for part in results.memory_by_part[sizes[0]]
     ]
     return report.table(["where", *(f"{size:,}" for size in sizes)], rows)
 

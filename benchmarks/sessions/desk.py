@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
+from time import perf_counter, process_time
 
 import redis
 
@@ -25,11 +25,20 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Cost:
-    """Milliseconds of the whole call and inside the server, and round trips."""
+    """Milliseconds by the clock, of our processor and in the server; round trips."""
 
     whole: float
+    cpu: float
     store: float
     round_trips: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Sessions a second, and microseconds of processor each, ours and the server's."""
+
+    per_second: float
+    cpu_us: float
 
 
 def verbs(size: int, runs: int, url: str, observer: redis.Redis) -> dict[str, Cost]:
@@ -46,19 +55,26 @@ def verbs(size: int, runs: int, url: str, observer: redis.Redis) -> dict[str, Co
     return {name: _middle(costs) for name, costs in found.items()}
 
 
-def cleared_per_second(url: str, size: int, observer: redis.Redis) -> float:
-    """Sessions that a clear-up removes a second, after a cut-off."""
+def clear_up(url: str, size: int, observer: redis.Redis) -> Rate:
+    """Removing what a cut-off has ended."""
     observer.flushall()
     crowd.fill(url, people(size))
     live.end_everyone(by=WHO)
-    return _rate(live.clear_up, size)
+    return _rate(live.clear_up, size, observer)
 
 
-def purged_per_second(url: str, size: int, observer: redis.Redis) -> float:
-    """Entries of sessions that ran out, removed a second."""
+def purge(url: str, size: int, observer: redis.Redis) -> Rate:
+    """Removing the entries of what ran out."""
     observer.flushall()
     crowd.fill(url, people(size), expired=True)
-    return _rate(live.purge, size)
+    return _rate(live.purge, size, observer)
+
+
+def middle(rates: Sequence[Rate]) -> Rate:
+    return Rate(
+        median([rate.per_second for rate in rates]),
+        median([rate.cpu_us for rate in rates]),
+    )
 
 
 def people(size: int) -> range:
@@ -87,13 +103,16 @@ def _killing(users: Sequence[User]) -> list[tuple[str, Sequence[Call]]]:
 
 def _cost(calls: Sequence[Call], observer: redis.Redis) -> Cost:
     with tallied(observer) as tally:
+        start = process_time()
         times = [microseconds(call) for call in calls]
-    return _per_call(tally, times)
+        seconds = process_time() - start
+    return _per_call(tally, times, seconds)
 
 
-def _per_call(tally: Tally, times: Sequence[float]) -> Cost:
+def _per_call(tally: Tally, times: Sequence[float], cpu_seconds: float) -> Cost:
     return Cost(
         whole=median(times) / 1000,
+        cpu=cpu_seconds / len(times) * 1000,
         store=tally.store_us / len(times) / 1000,
         round_trips=tally.round_trips / len(times),
     )
@@ -102,15 +121,24 @@ def _per_call(tally: Tally, times: Sequence[float]) -> Cost:
 def _middle(costs: Sequence[Cost]) -> Cost:
     return Cost(
         whole=median([cost.whole for cost in costs]),
+        cpu=median([cost.cpu for cost in costs]),
         store=median([cost.store for cost in costs]),
         round_trips=median([cost.round_trips for cost in costs]),
     )
 
 
-def _rate(act: Callable[[], int], expected: int) -> float:
-    start = perf_counter()
+def _rate(act: Callable[[], int], expected: int, observer: redis.Redis) -> Rate:
+    start, cpu = perf_counter(), _cpu_seconds(observer)
     removed = act()
-    seconds = perf_counter() - start
+    seconds, cpu = perf_counter() - start, _cpu_seconds(observer) - cpu
     if removed != expected:
         raise RuntimeError(f"{removed} removed instead of {expected}")
-    return removed / seconds
+    return Rate(per_second=removed / seconds, cpu_us=cpu / removed * 1e6)
+
+
+def _cpu_seconds(observer: redis.Redis) -> float:
+    """Of this process and of the server together, so far."""
+    server = observer.info("cpu")
+    return float(
+        process_time() + server["used_cpu_user"] + server["used_cpu_sys"],
+    )

@@ -33,7 +33,9 @@ def circumstances(server: dict[str, Any], runs: int) -> str:
             f"- Python {platform.python_version()}, {name} {version}"
             f" ({server.get('mem_allocator', 'unknown allocator')}),"
             " append-only file, Unix socket",
-            f"- medians of {runs} runs; every ratio is taken within one run",
+            f"- medians of {runs} runs; the ratio of check and GET is each run's own;"
+            " sizes are measured one after the other,\n  so beside the clock, which"
+            " shows what else the machine did, stands our processor's own time",
         ]
     )
 

@@ -48,7 +48,7 @@ def tallied(observer: redis.Redis) -> Iterator[Tally]:
     a script ran, only scripts are counted.
     """
     tally = Tally()
-    send = AbstractConnection.send_packed_command
+    send: Any = AbstractConnection.send_packed_command
 
     def counted(self: Any, *args: Any, **kwargs: Any) -> None:
         tally.round_trips += 1
@@ -71,10 +71,10 @@ class Stopwatches:
     """Times chosen functions while they run as parts of something else."""
 
     def __init__(self) -> None:
-        self.total: dict[str, float] = {}
+        self.rounds: dict[str, list[float]] = {}
 
     def watching(self, label: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        self.total[label] = 0.0
+        self.rounds[label] = []
 
         @wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -82,6 +82,11 @@ class Stopwatches:
             try:
                 return function(*args, **kwargs)
             finally:
-                self.total[label] += (perf_counter_ns() - start) / 1000
+                self.rounds[label][-1] += (perf_counter_ns() - start) / 1000
 
         return timed
+
+    def next_round(self) -> None:
+        """What is called from here on counts together."""
+        for times in self.rounds.values():
+            times.append(0.0)
