@@ -34,6 +34,7 @@ def begin_session(
         | {sign_in.SESSION_KEY: found.to_session()},
         person=keys.person(person.issuer, person.sub),
         origin=keys.origin(person.issuer, found.sid) if found.sid else None,
+        since=found.started,
     )
     request.session.save()
     audit.record(

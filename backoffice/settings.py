@@ -102,8 +102,9 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 # The session store --------------------------------------------------------
 
 STORE = env.store("REDIS_URL")
-# Each wait is bounded so that an outage is an answer (503) within a second.
-STORE_TIMEOUT_SECONDS = 0.4
+# Each wait is bounded so that an outage is an answer (503) within a second: at worst a
+# request waits to connect, to learn who the store is, and for its own answer.
+STORE_TIMEOUT_SECONDS = 0.3
 SESSION_STORE_ALIAS = "sessions"
 CACHES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},

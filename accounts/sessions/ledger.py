@@ -180,20 +180,23 @@ def mark_delivered(rows: Sequence[Revocation]) -> None:
         log.warning("delivery_not_noted because=%s", error)
 
 
-def is_killed_meanwhile(store: Any, record: Record, moved_from: str | None) -> bool:
-    """Whether a kill was carried out while this session was being written.
+def is_killed_meanwhile(
+    store: Any, record: Record, since: float, moved_from: str | None
+) -> bool:
+    """Whether a kill was carried out while this session was on its way.
 
     The kill could not find it, and it could not see the kill: so every kill leaves a
-    mark for a while, and whoever writes a new session looks for one afterwards.
+    mark for a while, and whoever writes a new session looks for one afterwards. A
+    person may come back after a kill, hence `since`, when the sign-in started; a
+    session of the provider that has ended never does.
     """
-    names = [name for name in (record.person, record.origin) if name]
     pipeline = store.pipeline(transaction=False)
-    for name in names:
-        pipeline.get(keys.mark(name))
+    pipeline.get(keys.mark(record.person or ""))
+    pipeline.exists(keys.mark(record.origin or ""))
     pipeline.exists(keys.tombstone(moved_from or record.id))
-    *marks, is_buried = answers(pipeline)
-    began = clock.milliseconds(record.began)
-    return bool(is_buried) or any(mark and int(mark) > began for mark in marks)
+    mark, is_origin_gone, is_buried = answers(pipeline)
+    is_person_killed = int(mark or 0) > clock.milliseconds(since)
+    return is_person_killed or bool(is_origin_gone) or bool(is_buried)
 
 
 def is_acknowledged(store: Any) -> bool | None:

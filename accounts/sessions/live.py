@@ -155,7 +155,19 @@ def end_person(
     event: audit.Event = audit.Event.KILLED,
 ) -> Outcome:
     """Ends everything this person has open that began before now."""
-    target = f"{user.issuer}\n{user.sub}"
+    return end_subject(user.issuer, user.sub, by=by, reason=reason, event=event)
+
+
+def end_subject(
+    issuer: str,
+    sub: str,
+    *,
+    by: str,
+    reason: str = "",
+    event: audit.Event = audit.Event.KILLED,
+) -> Outcome:
+    """As `end_person`, for somebody who may have no account here."""
+    target = f"{issuer}\n{sub}"
     return _kill([(Revocation.Kind.PERSON, target)], by=by, reason=reason, event=event)
 
 

@@ -76,6 +76,7 @@ class SessionStore(SessionBase):
         self._read: bytes = b""
         self._last_used = 0.0
         self._moved_from: str | None = None
+        self._since = 0.0
         self.was_ended = False
         super().__init__(session_key)
 
@@ -104,16 +105,24 @@ class SessionStore(SessionBase):
         """Seconds since the epoch; at most TOUCH_SECONDS behind."""
         return self._last_used
 
-    def begin(self, data: dict[str, Any], person: str, origin: str | None) -> None:
+    def begin(
+        self,
+        data: dict[str, Any],
+        person: str,
+        origin: str | None,
+        since: float | None = None,
+    ) -> None:
         """Makes this a live session from now on, with these contents and no others.
 
         Nothing planted before the sign-in survives, and the key is a new one: what the
         browser brought is removed from the store first. The value is written, and with
-        it listed, at the next `save`.
+        it listed, at the next `save`. `since` is when the sign-in started, in seconds:
+        a kill of the person after that wins over it.
         """
         self.flush()
         self.update(data)
         now = clock.now()
+        self._since = min(since or now, now)
         self._record = Record(
             id="",
             began=now,
@@ -268,7 +277,7 @@ class SessionStore(SessionBase):
             if not client().set(record.name, sealed, nx=True, pxat=record.expiry(now)):
                 raise CreateError
             if record.person and ledger.is_killed_meanwhile(
-                client(), record, self._moved_from
+                client(), record, self._since or record.began, self._moved_from
             ):
                 client().delete(record.name)
                 index.leave(client(), [record])

@@ -21,6 +21,15 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
     name = "oidc"
     DEFAULT_USE_PKCE = True
 
+    @property
+    def started(self) -> int:
+        """When this sign-in was sent to the provider, in whole seconds by our clock.
+
+        Rounded up: whoever signs in within the second of a kill came after it.
+        """
+        transaction = self._oauth2_transaction or {}
+        return int(transaction.get("timestamp", 0)) + 1
+
     def oidc_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().oidc_config()
         if config.get("issuer") != settings.OIDC_ISSUER:

@@ -94,6 +94,7 @@ def attach_sign_in(
         sid=claims.get("sid") if isinstance(claims.get("sid"), str) else None,
         authenticated_at=claims.get("auth_time") or claims["iat"],
         id_token=tokens["id_token"],
+        started=backend.started,
     )
 
 

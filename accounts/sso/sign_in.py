@@ -12,7 +12,8 @@ SESSION_KEY = "sign_in"
 class SignIn:
     """One sign-in: who, through whom, when, from where.
 
-    `sid` is the provider's own session; `authenticated_at` is when the person proved
+    `started` is when the browser was sent to the provider, by our clock. `sid` is the
+    provider's own session; `authenticated_at` is when the person proved
     who they are, in seconds since the epoch; the ID token is kept, under the seal,
     only to tell the provider at sign-out which session is meant.
     """
@@ -22,6 +23,7 @@ class SignIn:
     sid: str | None
     authenticated_at: int
     id_token: str
+    started: int
     address: str = ""
     agent: str = ""
 

@@ -82,7 +82,7 @@ def _measured(url: str, options: argparse.Namespace) -> str:
 def _measure(
     results: Results, size: int, runs: int, url: str, observer: redis.Redis
 ) -> None:
-    observer.flushall()
+    site.empty(observer)
     before = memory.used(observer)
     _say(f"{size:,}: filling")
     crowd.fill(url, desk.people(size))
@@ -98,7 +98,7 @@ def _measure(
         [desk.clear_up(url, size, observer) for _ in again]
     )
     results.purged[size] = desk.middle([desk.purge(url, size, observer) for _ in again])
-    observer.flushall()
+    site.empty(observer)
 
 
 def _tables(results: Results) -> Iterator[str]:

@@ -11,7 +11,7 @@ import redis
 
 from accounts.models import User
 from accounts.sessions import live
-from benchmarks.sessions import crowd
+from benchmarks.sessions import crowd, site
 from benchmarks.sessions.timing import Tally, median, microseconds, tallied
 
 WHO = "benchmark"
@@ -57,7 +57,7 @@ def verbs(size: int, runs: int, url: str, observer: redis.Redis) -> dict[str, Co
 
 def clear_up(url: str, size: int, observer: redis.Redis) -> Rate:
     """Removing what a cut-off has ended."""
-    observer.flushall()
+    site.empty(observer)
     crowd.fill(url, people(size))
     live.end_everyone(by=WHO)
     return _rate(live.clear_up, size, observer)
@@ -65,7 +65,7 @@ def clear_up(url: str, size: int, observer: redis.Redis) -> Rate:
 
 def purge(url: str, size: int, observer: redis.Redis) -> Rate:
     """Removing the entries of what ran out."""
-    observer.flushall()
+    site.empty(observer)
     crowd.fill(url, people(size), expired=True)
     return _rate(live.purge, size, observer)
 

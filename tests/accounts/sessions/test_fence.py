@@ -13,9 +13,10 @@ from pytest_django.fixtures import Settings
 from accounts.models import Revocation
 from accounts.sessions import fence, ledger, live
 from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
+from accounts.sessions.store import TOUCH_SECONDS
 from backoffice.demo.store import EmbeddedStore
 from tests.accounts.sessions.conftest import again, begin, is_live
-from tests.conftest import use_store
+from tests.conftest import Travel, use_store
 
 pytestmark = pytest.mark.django_db
 
@@ -133,6 +134,20 @@ def redis_pool_of_a_new_process() -> None:
     from accounts.sessions.connections import client
 
     client().connection_pool.disconnect()
+
+
+def test_kill_that_another_process_could_not_deliver_waits_for_a_touch(
+    own_store: EmbeddedStore, travel: Travel
+) -> None:
+    victim = begin()
+    assert is_live(victim)
+    ledger.write(
+        Revocation.Kind.SESSION, str(victim.session_id), by="a command", reason=""
+    )
+    travel.shift(TOUCH_SECONDS + 1)
+    is_live(victim)
+    assert not is_live(victim)
+    assert Revocation.objects.get().delivered
 
 
 @pytest.mark.parametrize("rounds", [50])
