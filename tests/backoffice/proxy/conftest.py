@@ -115,3 +115,8 @@ def passed(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(status=299)
     response.gate_pass = getattr(request, "gate_pass", None)  # type: ignore[attr-defined]
     return response
+
+
+@pytest.fixture(autouse=True)
+def _database(db: None) -> None:
+    """Closing a response makes Django look at its database connection."""
