@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from pytest_django.fixtures import Settings
+
+from accounts.sessions.checks import check_cookie, check_store
+from tests.conftest import use_store
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def change(settings: Settings, **changes: Any) -> None:
+    cache = settings.CACHES["sessions"]
+    options = {**cache["OPTIONS"], **changes}
+    settings.CACHES = {**settings.CACHES, "sessions": {**cache, "OPTIONS": options}}
+
+
+def found() -> set[str | None]:
+    return {message.id for message in check_store()}
+
+
+def test_our_own_settings_are_fine() -> None:
+    assert found() == set()
+
+
+def test_pickle_is_refused(settings: Settings) -> None:
+    change(settings, SERIALIZER="django_redis.serializers.pickle.PickleSerializer")
+    assert found() == {"accounts.E001"}
+
+
+def test_ignored_errors_are_refused(settings: Settings) -> None:
+    change(settings, IGNORE_EXCEPTIONS=True)
+    assert found() == {"accounts.E002"}
+
+
+def test_errors_ignored_for_all_caches_are_refused(settings: Settings) -> None:
+    settings.DJANGO_REDIS_IGNORE_EXCEPTIONS = True
+    assert found() == {"accounts.E002"}
+
+
+@pytest.mark.parametrize("pool", [{}, {"socket_timeout": 0.3}, {"socket_timeout": 30}])
+def test_missing_or_long_timeouts_are_refused(
+    settings: Settings, pool: dict[str, float]
+) -> None:
+    change(settings, CONNECTION_POOL_KWARGS=pool)
+    assert found() == {"accounts.E003"}
+
+
+def test_store_shared_with_a_cache_is_refused(settings: Settings) -> None:
+    sessions = settings.CACHES["sessions"]
+    settings.CACHES = {**settings.CACHES, "default": sessions}
+    assert found() == {"accounts.E004"}
+
+
+def test_store_that_evicts_is_refused(store: redis.Redis) -> None:
+    store.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert found() == {"accounts.E006"}
+    finally:
+        store.config_set("maxmemory-policy", "noeviction")
+
+
+def test_store_that_is_away_is_a_warning(settings: Settings) -> None:
+    use_store(settings, "redis://127.0.0.1:1/0")
+    assert found() == {"accounts.W001"}
+
+
+def test_cookie_must_be_secure_and_bound_to_the_host(settings: Settings) -> None:
+    assert [message.id for message in check_cookie()] == ["accounts.E005"]
+    settings.SESSION_COOKIE_SECURE = True
+    settings.SESSION_COOKIE_NAME = "__Host-session_id"
+    assert check_cookie() == []

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+from django.db import DatabaseError
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from accounts.models import Revocation
+from tests.conftest import use_store
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+
+def test_livez_needs_nothing(client: Client, settings: Settings) -> None:
+    use_store(settings, "redis://127.0.0.1:1/0")
+    answer = client.get("/livez", headers={"host": "10.0.0.7"})
+    assert answer.status_code == 200
+    assert answer["Cache-Control"] == "no-store"
+
+
+def test_readyz_says_what_works(client: Client) -> None:
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"store": "ok", "database": "ok"},
+    )
+
+
+def test_readyz_without_the_store_is_503(client: Client, settings: Settings) -> None:
+    use_store(settings, "redis://127.0.0.1:1/0")
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["store"]) == (503, "down")
+
+
+def test_readyz_without_the_ledger_is_503(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> bool:
+        raise DatabaseError
+
+    monkeypatch.setattr(Revocation.objects, "exists", away)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["database"]) == (503, "down")
