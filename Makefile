@@ -68,5 +68,8 @@ fix: setup ## format and mend what can be mended by machine
 	$(BIN)/ruff format .
 	$(BIN)/djangofmt templates
 
+bench: setup ## measure; prints a table and writes benchmarks/README.md
+	@$(BIN)/python -m benchmarks.sessions
+
 clean: ## remove the environment and the demo's state
 	rm -rf .venv .demo static
