@@ -8,6 +8,7 @@
     bo:{i}:end              zset    session id -> end unless used again, ms
     bo:{i}:mark             string  empty; asks replicas how far they are
     bo:{i}:unwritten        hash    sealed kills that SQL could not take yet
+    bo:{i}:t:<token>        string  empty; a logout token that was used, minutes
     bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
     bo:{i}:o:<origin>       zset    session id -> end, ms; the provider's own session
     <either of these>:k     string  milliseconds; what began before is dead
@@ -21,16 +22,14 @@ therefore holds nothing that works as a cookie, and nobody's name.
 
 from __future__ import annotations
 
-import base64
 import hmac
 import re
-import string
 from functools import lru_cache
 
 from django.conf import settings
 
 SESSION_KEY_FORM = re.compile(r"[a-z0-9]{32}")
-SESSION_ID_FORM = re.compile(r"[a-z2-7]{24}")
+SESSION_ID_FORM = re.compile(r"[0-9a-f]{24}")
 
 BY_USE = "bo:{i}:use"
 BY_START = "bo:{i}:start"
@@ -39,7 +38,7 @@ UNWRITTEN = "bo:{i}:unwritten"
 MARK = "bo:{i}:mark"
 ANY_VALUE = "bo:{*}:s:*"
 ANY_NAMED_SET = ("bo:{i}:p:" + "?" * 24, "bo:{i}:o:" + "?" * 24)
-SHARDS = string.ascii_lowercase + "234567"
+SHARDS = "0123456789abcdef"
 
 
 def is_session_key(value: object) -> bool:
@@ -82,6 +81,11 @@ def origins(issuer: str, sid: str) -> list[str]:
     return _index_names("o", issuer, sid)
 
 
+def logout_token(issuer: str, jti: str) -> str:
+    """Where it is remembered that this logout token was used."""
+    return _index_names("t", issuer, jti)[0]
+
+
 def value(identifier: str) -> str:
     return f"bo:{{{identifier[0]}}}:s:{identifier}"
 
@@ -106,11 +110,10 @@ def _index_names(kind: str, issuer: str, name: str) -> list[str]:
 
 
 def _reference(root: bytes, *parts: str) -> str:
-    # 120 bits: no collision to be expected below 2^60 sessions, and no way back to
-    # a key of 165 random bits.
+    # 96 bits: no collision to be expected below 2^48 sessions, and no way back to a
+    # key of 165 random bits.
     message = "\0".join(parts).encode()
-    digest = hmac.digest(root, message, "sha256")[:15]
-    return base64.b32encode(digest).decode().lower()
+    return hmac.digest(root, message, "sha256")[:12].hex()
 
 
 def _roots() -> tuple[bytes, ...]:

@@ -34,5 +34,10 @@ now = _clock.now
 reset = _clock._anchor
 
 
+def whole_milliseconds(seconds: float) -> float:
+    """The moment as the store can keep it: never later than it was."""
+    return milliseconds(seconds) / 1000
+
+
 def milliseconds(seconds: float) -> int:
     return int(seconds * 1000)

@@ -6,9 +6,11 @@ place where a failure of the client library becomes a StoreUnavailable.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from queue import Empty
 from typing import Any, ClassVar
@@ -24,6 +26,7 @@ from redis.exceptions import (
     BusyLoadingError,
     MaxConnectionsError,
     MovedError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -96,10 +99,20 @@ def ask(script: str, names: list[str], arguments: list[Any]) -> list[Any]:
     left it there): without this, the next person would get it (RED-13).
     """
     ticket = b"%d" % next(_tickets)
-    answer = client().eval(script, len(names), *names, ticket, *arguments)
+    question = (len(names), *names, ticket, *arguments)
+    try:
+        answer = client().evalsha(_name_of(script), *question)
+    except NoScriptError:
+        # A new server, or one that was told to forget. It keeps what it is sent.
+        answer = client().eval(script, *question)
     if not isinstance(answer, list) or not answer or answer[0] != ticket:
         raise Nonsense("an answer to another question")
     return answer[1:]
+
+
+@cache
+def _name_of(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def answers(pipeline: Any) -> list[Any]:
@@ -117,6 +130,11 @@ def answers(pipeline: Any) -> list[Any]:
     return list(found)
 
 
+def is_cluster(store: Any) -> bool:
+    """Whether one command may name only keys of one slot."""
+    return isinstance(store, RedisCluster)
+
+
 def whole_number(answer: Any) -> int:
     """An answer that must be a number; raises Nonsense."""
     if not isinstance(answer, int):
@@ -127,7 +145,7 @@ def whole_number(answer: Any) -> int:
 def _hang_up() -> None:
     # Whatever else is still on these connections, nobody must get it.
     store = client()
-    if isinstance(store, RedisCluster):
+    if is_cluster(store):
         store.disconnect_connection_pools()
     else:
         store.connection_pool.disconnect()

@@ -70,11 +70,14 @@ def leave(client: Any, records: Sequence[Record]) -> None:
     """Takes sessions whose values are gone out of every set."""
     if not records:
         return
-    pipeline = client.pipeline(transaction=False)
-    _forget(pipeline, [record.id for record in records])
+    leaving: dict[str, list[str]] = {}
     for record in records:
         for name in _names(record):
-            pipeline.zrem(name, record.id)
+            leaving.setdefault(name, []).append(record.id)
+    pipeline = client.pipeline(transaction=False)
+    _forget(pipeline, [record.id for record in records])
+    for name, ids in leaving.items():
+        pipeline.zrem(name, *ids)
     answers(pipeline)
 
 

@@ -42,16 +42,17 @@ class Record:
 
     def seal(self) -> bytes:
         """The value for the store; raises TypeError for what JSON cannot hold."""
-        content = {
-            "form": FORM,
-            "id": self.id,
-            "began": self.began,
-            "ends": self.ends,
-            "idle": self.idle,
-            "person": self.person,
-            "origin": self.origin,
-            "data": self.data,
-        }
+        # A list, not an object: the names of the fields would be a tenth of the value.
+        content = [
+            FORM,
+            self.id,
+            round(self.began * 1000),
+            round(self.ends * 1000),
+            self.idle,
+            self.data,
+            self.person,
+            self.origin,
+        ]
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         return seal.seal(self.name, text.encode())
 
@@ -63,11 +64,12 @@ class Record:
         answer to somebody else's question, it is refused here.
         """
         content = json.loads(seal.unseal(keys.value(identifier), sealed))
-        if content.pop("form", None) != FORM:
+        form, found, began, ends, *rest = content
+        if form != FORM:
             raise NotSealed("record form")
-        if content.get("id") != identifier:
+        if found != identifier:
             raise NotSealed("another session's record")
-        return cls(**content)
+        return cls(found, began / 1000, ends / 1000, *rest)
 
     def with_data(self, data: dict[str, Any]) -> Self:
         return replace(self, data=data)

@@ -121,7 +121,7 @@ class SessionStore(SessionBase):
         """
         self.flush()
         self.update(data)
-        now = clock.now()
+        now = clock.whole_milliseconds(clock.now())
         self._since = min(since or now, now)
         self._record = Record(
             id="",
@@ -298,7 +298,8 @@ class SessionStore(SessionBase):
                 kept.origin,
             )
         life = settings.SESSION_SIGN_IN_SECONDS
-        return Record(identifier, now, now + life, life, {})
+        began = clock.whole_milliseconds(now)
+        return Record(identifier, began, began + life, life, {})
 
     def _replace(self, data: dict[str, Any]) -> None:
         if self._record is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from accounts import keys
 from accounts.sessions import clock, index
-from accounts.sessions.connections import answers, whole_number
+from accounts.sessions.connections import answers, is_cluster, whole_number
 from accounts.sessions.record import Record
 from accounts.sessions.seal import NotSealed
 
@@ -90,10 +90,16 @@ def _erase_batch(
 
 
 def _stored(store: Any, ids: Sequence[str]) -> list[bytes | None]:
+    names = [keys.value(identifier) for identifier in ids]
+    if not names:
+        return []
     pipeline = store.pipeline(transaction=False)
-    for identifier in ids:
-        pipeline.get(keys.value(identifier))
-    return answers(pipeline) if ids else []
+    if not is_cluster(store):
+        (found,) = answers(pipeline.mget(names))
+        return list(found)
+    for name in names:
+        pipeline.get(name)
+    return answers(pipeline)
 
 
 def _delete(store: Any, ids: Sequence[str]) -> list[int]:

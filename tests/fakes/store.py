@@ -78,8 +78,9 @@ class Line:
 
     @property
     def name(self) -> bytes:
-        """The command's name, in capitals."""
-        return self.command.split(b"\r\n", 3)[2].upper()
+        """The command's name, in capitals; a script is EVAL however it is named."""
+        name = self.command.split(b"\r\n", 3)[2].upper()
+        return b"EVAL" if name == b"EVALSHA" else name
 
     def ask(self) -> bytes:
         """The store's own answer to this command."""

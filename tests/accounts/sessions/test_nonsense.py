@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
@@ -25,6 +24,7 @@ from accounts.models import User
 from accounts.sessions import live
 from accounts.sessions.connections import is_answering
 from accounts.sessions.errors import SessionStoreError
+from backoffice.demo.children import wait_until
 from backoffice.demo.store import EmbeddedStore
 from backoffice.proxy.errors import Refusal
 from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live, sign_in
@@ -290,8 +290,7 @@ def test_thread_killed_while_it_reads_leaves_no_answer_for_the_next(
     one_connection.heard.clear()
     thread = threading.Thread(target=lambda: verdict(mine))
     thread.start()
-    while b"EVAL" not in one_connection.heard:
-        time.sleep(0.005)
+    assert wait_until(lambda: b"EVAL" in one_connection.heard, 10)
     stop(thread)
     thread.join(5)
     assert again(theirs).load()["profile"]["sub"] == "u-2"
@@ -333,7 +332,7 @@ def run_until_asked(work: Callable[[], object]) -> None:
 
     def watch(frame: FrameType, event: str, _: object) -> None:
         is_sent = event == "return" and frame.f_code.co_name == "send_command"
-        if is_sent and "EVAL" in frame.f_locals["args"]:
+        if is_sent and "EVALSHA" in frame.f_locals["args"]:
             sys.setprofile(None)
             ended_by.append(event)
             stop(threading.current_thread())

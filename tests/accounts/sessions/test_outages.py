@@ -486,7 +486,7 @@ def test_pool_used_up_says_so_in_the_log(
     assert any("cause=pool-used-up " in line for line in causes(caplog))
 
 
-# A kill that could not be delivered --------------------------------------------------
+# A kill that could not be delivered ------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -527,7 +527,7 @@ def test_kill_pending_for_want_of_a_connection_takes_effect(
     assert verdict(victim) == "dead"
 
 
-# Time while a replay is due ----------------------------------------------------------
+# Time while a replay is due --------------------------------------------------------
 
 
 def test_many_who_wait_for_a_failing_replay_are_answered_in_time(
@@ -537,7 +537,7 @@ def test_many_who_wait_for_a_failing_replay_are_answered_in_time(
     sessions = [begin(f"u-{number}") for number in range(16)]
     victim = begin("u-victim")
     live.end([str(victim.session_id)], by="admin")
-    proxy.breaks(hanging, b"GET")  # the replay's question; a load asks with EVAL
+    proxy.breaks(hanging, b"MGET")  # the replay's question; a load asks with EVAL
     fence.lower()
     got = at_once(16, lambda n: verdict(sessions[n]))
     assert {word for word, _ in got} == {"outage"}
