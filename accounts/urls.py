@@ -4,6 +4,8 @@ from django.urls import include, path
 from social_django.views import auth
 
 from accounts import views
+from accounts.sso.backchannel import backchannel_logout
+from accounts.sso.frontchannel import frontchannel_logout
 
 # Not social-auth's own list: linking, unlinking and launch bridges are no way in here.
 sso = (
@@ -20,5 +22,7 @@ urlpatterns = [
     path("signed-out/", views.signed_out, name="signed-out"),
     path("sessions/end-others/", views.end_other_sessions, name="end-other-sessions"),
     path("sessions/<str:session_id>/end/", views.end_session, name="end-session"),
+    path("sso/backchannel-logout/", backchannel_logout, name="backchannel-logout"),
+    path("sso/frontchannel-logout/", frontchannel_logout, name="frontchannel-logout"),
     path("sso/", include(sso)),
 ]

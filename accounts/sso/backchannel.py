@@ -1,0 +1,244 @@
+"""Where the provider tells us that somebody has signed out.
+
+OpenID Connect Back-Channel Logout 1.0. The caller is a server: no cookie, no CSRF
+token, no session, and nothing but the token to show who it is. Every refusal looks the
+same from outside; why is in the log.
+
+A logout must not be lost because of us. It is first a row in the ledger, so that it
+takes effect even when the store is away at this moment, although the answer is then the
+standard's 400: nobody may be told that a session is over which cannot be looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import cache_control
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+from social_core.exceptions import SocialAuthBaseException
+from social_django.utils import load_backend, load_strategy
+
+from accounts import audit, keys
+from accounts.models import User
+from accounts.sessions import clock, index, live
+from accounts.sessions.connections import answering, client
+from accounts.sessions.errors import SessionStoreError
+from accounts.sso import logout_token, replay
+from accounts.sso.logout_token import Key, LogoutToken, Refused, Rules
+
+log = logging.getLogger(__name__)
+
+PARAMETER = "logout_token"
+FORM_TYPE = "application/x-www-form-urlencoded"
+MAX_BODY_BYTES = 2 * logout_token.MAX_CHARACTERS
+ASK_SECONDS = 60
+FRESH_SECONDS = 3600
+PATIENCE_SECONDS = 2
+BY = "provider"
+
+
+@cache_control(no_store=True)
+@require_POST
+@csrf_exempt  # the signature in the token is the proof of where it comes from
+@login_not_required
+def backchannel_logout(request: HttpRequest) -> HttpResponse:
+    """200 when nothing of what the token names is live any more, else 400."""
+    try:
+        token = _proved(_only_token(request))
+        _carry_out(token)
+    except Refused as refused:
+        log.warning(
+            "logout_refused because=%s %s", refused.because, _about(refused.claims)
+        )
+        return JsonResponse({"error": "invalid_request"}, status=400)
+    return HttpResponse(status=200)
+
+
+def _only_token(request: HttpRequest) -> str:
+    if request.content_type != FORM_TYPE:
+        raise Refused("the body is not a form")
+    # A body of unannounced length is empty by the time it gets here.
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        raise Refused("the body is too long")
+    try:
+        found = request.POST.getlist(PARAMETER)
+    except (BadRequest, SuspiciousOperation) as error:
+        raise Refused("the form cannot be read") from error
+    if len(found) != 1:
+        raise Refused("there is not exactly one token")
+    return found[0]
+
+
+def _proved(text: str) -> LogoutToken:
+    backend = _backend()
+    rules = Rules(
+        issuer=settings.OIDC_ISSUER,
+        client_id=settings.SOCIAL_AUTH_OIDC_KEY,
+        algorithms=frozenset(backend.setting("JWT_ALGORITHMS", backend.JWT_ALGORITHMS)),
+        accepts_plain_typ=settings.OIDC_LOGOUT_ACCEPTS_PLAIN_TYP,
+        accepts_no_exp=settings.OIDC_LOGOUT_ACCEPTS_NO_EXP,
+    )
+    # The host's clock and not the limits' own: that one never goes back, not even when
+    # the host's was wrong, and then every true token would be too old.
+    return logout_token.verify(text, rules, published_keys.find, time.time())
+
+
+def _carry_out(token: LogoutToken) -> None:
+    about = {"jti": token.jti, "sid": token.sid}
+    try:
+        is_new = replay.take(token)
+    except SessionStoreError:
+        # Whether it is new cannot be known. To end what may have been ended before is
+        # the smaller harm than to lose a logout.
+        is_new = True
+    if not is_new:
+        raise Refused("the token was used before", about)
+    try:
+        outcome = _end(token)
+    except SessionStoreError as error:
+        log.error("logout_lost cause=%s %s", error.cause, _about(about))
+        raise Refused("neither store nor ledger could be told", about) from error
+    _record(token, outcome)
+    if outcome.pending:
+        raise Refused("the store is away; the kill is in the ledger", about)
+    log.info("logout_accepted ended=%d %s", len(outcome.ended), _about(about))
+    try:
+        replay.use_up(token)
+    except SessionStoreError:
+        log.warning("logout_token_not_used_up %s", _about(about))
+
+
+def _end(token: LogoutToken) -> live.Outcome:
+    """What the token names, and nothing else (2.7).
+
+    Also when nothing of it is live: the sign-in that it is about may be under way, and
+    what is written now is found by whoever is just writing that session.
+    """
+    reason, event = _reason(token), audit.Event.LOGGED_OUT_BY_PROVIDER
+    if token.sid is None:
+        return live.end_subject(
+            token.issuer, token.sub or "", by=BY, reason=reason, event=event
+        )
+    both, others = _listed(token) if token.sub else (set(), set())
+    if others:
+        # One session of the provider with two people in it: end those that were named.
+        log.warning("logout_names_two_people others=%d", len(others))
+        return live.end(sorted(both), by=BY, reason=reason, event=event)
+    return live.end_origin(token.issuer, token.sid, by=BY, reason=reason)
+
+
+def _listed(token: LogoutToken) -> tuple[set[str], set[str]]:
+    """The sessions of this sid that are of this sub, and those that are not."""
+    of_sid = keys.origins(token.issuer, token.sid or "")
+    of_sub = keys.people(token.issuer, token.sub or "")
+    try:
+        with answering():
+            here = set(index.listed(client(), of_sid, clock.now()))
+            theirs = set(index.listed(client(), of_sub, clock.now()))
+    except SessionStoreError:
+        # Nobody can tell now. The provider has signed that this sid has ended.
+        return set(), set()
+    return here & theirs, here - theirs
+
+
+def _record(token: LogoutToken, outcome: live.Outcome) -> None:
+    """Enters a logout that ended nothing yet; what was ended has entries of its own."""
+    if outcome.ended:
+        return
+    try:
+        identity = User.identity_of(token.issuer, token.sub or "")
+        user = User.objects.filter(identity=identity).first()
+        audit.record(
+            audit.Event.LOGGED_OUT_BY_PROVIDER,
+            actor=BY,
+            subject=user.username if user else "",
+            reason=_reason(token),
+            details={"ended": 0, "pending": outcome.pending},
+        )
+    except DatabaseError as error:
+        log.error("audit_not_written error=%s", type(error).__name__)
+
+
+def _reason(token: LogoutToken) -> str:
+    return f"back-channel logout, {_about({'jti': token.jti, 'sid': token.sid})}"
+
+
+def _about(claims: Mapping[str, Any]) -> str:
+    """Which token and which session, by names that tell only us which they are."""
+    jti, sid = claims.get("jti"), claims.get("sid")
+    issuer = settings.OIDC_ISSUER
+    token = keys.logout_token(issuer, str(jti)) if logout_token.is_name(jti) else "-"
+    origin = keys.origin(issuer, str(sid)) if logout_token.is_name(sid) else "-"
+    return f"jti={token.rpartition(':')[2]} sid={origin.rpartition(':')[2]}"
+
+
+def _backend() -> Any:
+    return load_backend(load_strategy(), "oidc", None)
+
+
+class PublishedKeys:
+    """The provider's public keys, as this process knows them.
+
+    Anybody can make us look for a key by naming one that does not exist. So we ask the
+    provider once a minute at most, whoever makes us and whatever comes of it, and keep
+    what we know when it does not answer.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Starts anew, as a new process does."""
+        self._keys: list[Key] = []
+        self._asked = self._known_since = float("-inf")
+
+    def find(self, kid: str | None) -> list[Key]:
+        """The keys of this name; all of them when it is None."""
+        found = self._named(kid)
+        if (found and self._is_fresh()) or not self._lock.acquire(
+            timeout=PATIENCE_SECONDS
+        ):
+            return found
+        try:
+            if not (self._named(kid) and self._is_fresh()):
+                self._ask()
+        finally:
+            self._lock.release()
+        return self._named(kid)
+
+    def _named(self, kid: str | None) -> list[Key]:
+        return [key for key in self._keys if kid is None or key.get("kid") == kid]
+
+    def _is_fresh(self) -> bool:
+        # A key that the provider has taken back must stop working here as well.
+        return time.monotonic() - self._known_since < FRESH_SECONDS
+
+    def _ask(self) -> None:
+        now = time.monotonic()
+        if now - self._asked < ASK_SECONDS:
+            return
+        self._asked = now
+        backend = _backend()
+        try:
+            uri = backend.jwks_uri()
+            known = backend.get_jwks_keys_for_uri.refresh(backend, uri)
+            # Copies: the library writes an algorithm of its own into keys without one.
+            self._keys = [dict(key) for key in known]
+            self._known_since = now
+        except SocialAuthBaseException as error:
+            log.warning("keys_not_fetched error=%s", type(error).__name__)
+
+
+published_keys = PublishedKeys()
