@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import cast
 
 from django.db import DatabaseError
 from django.http import HttpRequest
@@ -12,7 +13,8 @@ from social_core.exceptions import AuthSessionError, SocialAuthBaseException
 
 from accounts import audit
 from accounts.browser import Browser
-from accounts.sso.errors import kind_and_status
+from accounts.request import StaffRequest
+from accounts.sso.errors import SignInRefused, kind_and_status
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +51,21 @@ class SignInMiddleware:
             exception.claim,
         )
         _record(request, exception, kind, reference)
+        if isinstance(exception, SignInRefused):
+            _forget_begun(cast("StaffRequest", request))
         context = {
             "kind": kind,
             "reference": reference,
             "retry_url": reverse("sign-in"),
         }
         return render(request, "accounts/refused.html", context, status=status)
+
+
+def _forget_begun(request: StaffRequest) -> None:
+    """Leaves nothing of a sign-in that was refused; who is signed in here stays so."""
+    record = request.session.record
+    if record is not None and record.person is None:
+        request.session.flush()
 
 
 def _record(
