@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 import time_machine
@@ -16,6 +17,14 @@ from backoffice.demo.store import EmbeddedStore
 from backoffice.env import StoreAddress
 
 Travel = time_machine.Traveller
+
+# How fast a shared machine makes examples says nothing about the code.
+hypothesis.settings.register_profile(
+    "shared-machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("shared-machine")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import redis
 from redis.client import Redis
 
 from accounts import keys
-from accounts.sessions import clock, fence, seal, store
+from accounts.sessions import clock, connections, fence, seal
 from accounts.sessions.connections import client
 from accounts.sessions.record import Record
 from accounts.sessions.store import SessionStore
@@ -32,7 +32,7 @@ WHOLE = "gate check"
 # no longer has is left out of the table.
 PARTS = (
     ("key to session id (HMAC)", keys, "session_ids"),
-    ("find the client (django-redis)", store, "client"),
+    ("find the client (django-redis)", connections, "client"),
     ("ask the store (redis-py and the wire)", Redis, "execute_command"),
     ("fence stands", fence, "stands"),
     ("unseal (HMAC, AES-GCM)", seal, "unseal"),
