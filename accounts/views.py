@@ -6,6 +6,8 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import REDIRECT_FIELD_NAME, login
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import UpdateError
 from django.http import HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -16,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST, require_safe
 from social_core.actions import do_complete
+from social_core.exceptions import AuthSessionError
 from social_django.utils import psa
 
 from accounts import audit
@@ -23,6 +26,7 @@ from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
 from accounts.sessions import live
+from accounts.sessions.store import SessionStore
 from accounts.sso import logout
 from accounts.sso.destination import own_path
 
@@ -59,25 +63,46 @@ def complete(request: StaffRequest, backend: str) -> HttpResponseBase:
     `user` is withheld from the library: to it, a person who is signed in already
     would be linking a second identity to the first account, without a new session.
     """
-    answer: HttpResponseBase = do_complete(
-        request.backend,  # type: ignore[attr-defined]
-        _begin,
-        user=None,
-        redirect_name=REDIRECT_FIELD_NAME,
-        request=request,
-    )
+    try:
+        answer: HttpResponseBase = do_complete(
+            request.backend,  # type: ignore[attr-defined]
+            _begin,
+            user=None,
+            redirect_name=REDIRECT_FIELD_NAME,
+            request=request,
+        )
+    except _AnotherTabWasFirst:
+        # Its cookie may be here already, so this answer leaves the cookie alone.
+        request.session = SessionStore()
+        return redirect("home")
     return answer
+
+
+class _AnotherTabWasFirst(Exception):
+    """The session in which this sign-in began is gone."""
 
 
 def _begin(backend: Any, user: User, social_user: Any) -> None:
     """Ends whatever session this browser had and begins another one."""
     request = backend.strategy.request
     previous = request.session.record
+    try:
+        # Of two tabs that come back in the same moment, one gets to move the session
+        # and begins the new one. Two new ones would leave a live session nobody has.
+        request.session.cycle_key()
+    except UpdateError as error:
+        raise _AnotherTabWasFirst from error
     request.session.flush()
     if previous and previous.person:
         _record_end(audit.Event.REPLACED, previous.id, previous.data)
     user.backend = "accounts.sso.backend.StaffOpenIdConnect"
-    login(request, user)
+    try:
+        login(request, user)
+    except UpdateError as error:
+        # Ended while it was being made: a logout or a kill wins over the sign-in.
+        request.session.flush()
+        request.user = AnonymousUser()
+        raise AuthSessionError(backend, stage="pipeline") from error
 
 
 @require_POST

@@ -147,6 +147,23 @@ PROFILE_URL = env.web_address("PROFILE_URL", "")
 if not STAFF_GROUPS:
     env.problem("STAFF_GROUPS", "is required: name the groups that may sign in")
 
+# Never `none`, and never HS256: its key is a secret that the provider shares with us.
+ASYMMETRIC = {"EdDSA"} | {
+    f"{k}{n}" for k in ("RS", "PS", "ES") for n in (256, 384, 512)
+}
+OIDC_ALGORITHMS = env.names("OIDC_ALGORITHMS", "RS256")
+if not set(OIDC_ALGORITHMS) <= ASYMMETRIC:
+    env.problem("OIDC_ALGORITHMS", f"must be among {' '.join(sorted(ASYMMETRIC))}")
+OIDC_TRUSTED_AUDIENCES = env.names("OIDC_TRUSTED_AUDIENCES")
+OIDC_MAX_AGE = env.seconds("OIDC_MAX_AGE", 1) if env.text("OIDC_MAX_AGE", "") else None
+OIDC_ACR_VALUES = env.text("OIDC_ACR_VALUES", "").replace(",", " ").split()
+# The one leeway between the provider's clock and ours, for exp, iat, nbf, auth_time.
+OIDC_LEEWAY_SECONDS = 60
+OIDC_PROXY = env.text("OIDC_PROXY", "")
+OIDC_CA_FILE = env.path("OIDC_CA_FILE")
+if OIDC_CA_FILE is not None and not OIDC_CA_FILE.is_file():
+    env.problem("OIDC_CA_FILE", f"is no file: {str(OIDC_CA_FILE)!r}")
+
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
     "accounts.sso.backend.StaffOpenIdConnect",
@@ -177,7 +194,14 @@ SOCIAL_AUTH_OIDC_GROUPS_KEY = OIDC_GROUPS_CLAIM
 SOCIAL_AUTH_OIDC_USE_PKCE = True
 SOCIAL_AUTH_OIDC_STATE_LIFETIME = SESSION_SIGN_IN_SECONDS
 SOCIAL_AUTH_OIDC_NONCE_LIFETIME = SESSION_SIGN_IN_SECONDS
-SOCIAL_AUTH_OIDC_JWT_LEEWAY = 60
+SOCIAL_AUTH_OIDC_JWT_LEEWAY = OIDC_LEEWAY_SECONDS
+SOCIAL_AUTH_OIDC_JWT_ALGORITHMS = OIDC_ALGORITHMS
+SOCIAL_AUTH_OIDC_MAX_AGE = OIDC_MAX_AGE
+SOCIAL_AUTH_OIDC_ACR_VALUES = " ".join(OIDC_ACR_VALUES) or None
+SOCIAL_AUTH_OIDC_VERIFY_SSL = str(OIDC_CA_FILE) if OIDC_CA_FILE else True
+SOCIAL_AUTH_OIDC_PROXIES = (
+    {"http": OIDC_PROXY, "https": OIDC_PROXY} if OIDC_PROXY else None
+)
 OIDC_LOGOUT_ACCEPTS_PLAIN_TYP = env.boolean("OIDC_LOGOUT_ACCEPTS_PLAIN_TYP", False)
 OIDC_LOGOUT_ACCEPTS_NO_EXP = env.boolean("OIDC_LOGOUT_ACCEPTS_NO_EXP", False)
 OIDC_FRONTCHANNEL_LOGOUT = env.boolean("OIDC_FRONTCHANNEL_LOGOUT", False)

@@ -12,7 +12,6 @@ standard's 400: nobody may be told that a session is over which cannot be looked
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -33,17 +32,15 @@ from accounts.models import User
 from accounts.sessions import clock, index, live
 from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import SessionStoreError
-from accounts.sso import logout_token, replay
-from accounts.sso.logout_token import Key, LogoutToken, Refused, Rules
+from accounts.sso import keyset, logout_token, replay
+from accounts.sso.keyset import Key
+from accounts.sso.logout_token import LogoutToken, Refused, Rules
 
 log = logging.getLogger(__name__)
 
 PARAMETER = "logout_token"
 FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_BODY_BYTES = 2 * logout_token.MAX_CHARACTERS
-ASK_SECONDS = 60
-FRESH_SECONDS = 3600
-PATIENCE_SECONDS = 2
 BY = "provider"
 
 
@@ -91,7 +88,7 @@ def _proved(text: str) -> LogoutToken:
     )
     # The host's clock and not the limits' own: that one never goes back, not even when
     # the host's was wrong, and then every true token would be too old.
-    return logout_token.verify(text, rules, published_keys.find, time.time())
+    return logout_token.verify(text, rules, _published_keys, time.time())
 
 
 def _carry_out(token: LogoutToken) -> None:
@@ -183,62 +180,13 @@ def _about(claims: Mapping[str, Any]) -> str:
     return f"jti={token.rpartition(':')[2]} sid={origin.rpartition(':')[2]}"
 
 
+def _published_keys(kid: str | None) -> list[Key]:
+    try:
+        return keyset.find(_backend(), kid)
+    except SocialAuthBaseException as error:
+        log.warning("keys_not_known code=%s", error.code)
+        return []
+
+
 def _backend() -> Any:
     return load_backend(load_strategy(), "oidc", None)
-
-
-class PublishedKeys:
-    """The provider's public keys, as this process knows them.
-
-    Anybody can make us look for a key by naming one that does not exist. So we ask the
-    provider once a minute at most, whoever makes us and whatever comes of it, and keep
-    what we know when it does not answer.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.forget()
-
-    def forget(self) -> None:
-        """Starts anew, as a new process does."""
-        self._keys: list[Key] = []
-        self._asked = self._known_since = float("-inf")
-
-    def find(self, kid: str | None) -> list[Key]:
-        """The keys of this name; all of them when it is None."""
-        found = self._named(kid)
-        if (found and self._is_fresh()) or not self._lock.acquire(
-            timeout=PATIENCE_SECONDS
-        ):
-            return found
-        try:
-            if not (self._named(kid) and self._is_fresh()):
-                self._ask()
-        finally:
-            self._lock.release()
-        return self._named(kid)
-
-    def _named(self, kid: str | None) -> list[Key]:
-        return [key for key in self._keys if kid is None or key.get("kid") == kid]
-
-    def _is_fresh(self) -> bool:
-        # A key that the provider has taken back must stop working here as well.
-        return time.monotonic() - self._known_since < FRESH_SECONDS
-
-    def _ask(self) -> None:
-        now = time.monotonic()
-        if now - self._asked < ASK_SECONDS:
-            return
-        self._asked = now
-        backend = _backend()
-        try:
-            uri = backend.jwks_uri()
-            known = backend.get_jwks_keys_for_uri.refresh(backend, uri)
-            # Copies: the library writes an algorithm of its own into keys without one.
-            self._keys = [dict(key) for key in known]
-            self._known_since = now
-        except SocialAuthBaseException as error:
-            log.warning("keys_not_fetched error=%s", type(error).__name__)
-
-
-published_keys = PublishedKeys()

@@ -1,23 +1,36 @@
+"""The company's OpenID provider: code flow, PKCE S256, and no more trust than needed.
+
+Adds what the library leaves to its users, in the order in which a sign-in meets it:
+the answer must be to a question of this browser (state) and from our provider
+(RFC 9207); every request of ours goes through one narrow door (fetch); the ID token is
+for us alone, fresh, and says what we asked it to say (OpenID Connect Core 3.1.3.7);
+UserInfo says whose it is (5.3.2); an account belongs to issuer and subject together,
+and no token of the provider is left in the database.
+"""
+
 from __future__ import annotations
 
+import time
 from typing import Any
+from urllib.parse import quote_plus
 
+import jwt
+import requests
 from django.conf import settings
 from social_core.backends.open_id_connect import OpenIdConnectAuth
-from social_core.exceptions import AuthResponseError
+from social_core.exceptions import AuthResponseError, SocialAuthBaseException
+from social_core.utils import http_error
+
+from accounts.models import User
+from accounts.sso import begun, discovery, fetch, keyset
+from accounts.sso.claims import is_moment
+from accounts.sso.logout_token import is_name
 
 TOKEN_FIELDS = frozenset({"access_token", "id_token", "refresh_token"})
+AGENT = "Backoffice"
 
 
 class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
-    """The company's OpenID provider: code flow, PKCE S256, exact issuer.
-
-    Adds what the library leaves to its users: the discovery document must be the
-    configured issuer's own (OpenID Connect Discovery 4.3), UserInfo must say whose it
-    is (Core 5.3.2), an account belongs to issuer and subject together, and no token
-    of the provider is left in the database.
-    """
-
     name = "oidc"
     DEFAULT_USE_PKCE = True
 
@@ -30,17 +43,44 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
         transaction = self._oauth2_transaction or {}
         return int(transaction.get("timestamp", 0)) + 1
 
-    def oidc_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = super().oidc_config()
-        if config.get("issuer") != settings.OIDC_ISSUER:
-            raise AuthResponseError(
-                self, claim="issuer", code="invalid_claim", stage="begin"
-            )
-        return config
+    @property
+    def is_answer(self) -> bool:
+        """Whether what came back answers a question that this browser was sent with."""
+        return self._oauth2_transaction is not None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a sign-in of this browser is under way, in whatever tab."""
+        return bool(self.strategy.session_get(self._transaction_index_key()))
+
+    # The way there --------------------------------------------------------
+
+    def start(self) -> Any:
+        begun.tidy()
+        # Before anything is kept: with the provider away nothing can begin.
+        self.oidc_config()
+        return super().start()
+
+    def _prune_transactions(self, now: int, lifetime: int) -> dict[str, int]:
+        active = super()._prune_transactions(now, lifetime)
+        for state in begun.oldest_to_drop(active):
+            self.strategy.session_pop(self.transaction_key(state))
+            del active[state]
+        return active
+
+    # The way back ---------------------------------------------------------
 
     def auth_complete(self, *args: Any, **kwargs: Any) -> Any:
+        # First of all, also before an error is believed: anybody can send a browser
+        # here with one. It also uses the state up, whatever comes of the answer.
+        self.validate_state()
         self.check_response_issuer()
         return super().auth_complete(*args, **kwargs)
+
+    def validate_state(self) -> str | None:
+        if self._oauth2_transaction is not None:
+            return str(self._oauth2_transaction["state"])
+        return super().validate_state()
 
     def check_response_issuer(self) -> None:
         """The answer must be our provider's and nobody else's (RFC 9207, 2.4)."""
@@ -48,14 +88,166 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
         key = "authorization_response_iss_parameter_supported"
         is_due = self.oidc_config().get(key) is True
         if said != settings.OIDC_ISSUER if said is not None else is_due:
+            raise self._wrong("iss", stage="callback")
+
+    # Asking the provider --------------------------------------------------
+
+    def request(
+        self,
+        url: str,
+        *,
+        method: Any = "GET",
+        headers: Any = None,
+        data: Any = None,
+        json: Any = None,
+        auth: Any = None,
+        params: Any = None,
+        timeout: Any = None,
+        stage: Any = "user_info",
+    ) -> requests.Response:
+        """Every request to the provider and to PROFILE_URL; fetch says how.
+
+        `timeout` is not for the caller to choose. Raises AuthProviderError,
+        AuthResponseError or, for an address that is no good, AuthConfigurationError.
+        """
+        asked = requests.Request(
+            method,
+            url,
+            headers={"User-Agent": AGENT, **(headers or {})},
+            data=data,
+            json=json,
+            auth=auth,
+            params=params,
+        )
+        verify, proxies = self.setting("VERIFY_SSL", True), self.setting("PROXIES")
+        try:
+            answer = fetch.fetch(asked, verify=verify, proxies=proxies)
+            answer.raise_for_status()
+        except requests.HTTPError as error:
+            raise self._refused(error, stage) from None
+        except requests.RequestException as error:
+            raise fetch.failure(self, error, stage) from None
+        return answer
+
+    def _refused(self, error: requests.HTTPError, stage: Any) -> Exception:
+        try:
+            return http_error(self, error, stage=stage)
+        except RecursionError:
+            return AuthResponseError(self, code="malformed_response", stage=stage)
+
+    def get_json(self, url: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().get_json(url, *args, **kwargs)
+        except RecursionError:
+            # A megabyte of opening brackets.
+            stage = kwargs.get("stage", "user_info")
             raise AuthResponseError(
-                self, claim="iss", code="invalid_claim", stage="callback"
-            )
+                self, code="malformed_response", stage=stage
+            ) from None
+
+    def oidc_config(self) -> dict[str, Any]:
+        return discovery.configuration(self, self.oidc_config_url())
 
     def end_session_endpoint(self) -> str | None:
         """Where the provider ends its own session, if it says so."""
         endpoint = self.oidc_config().get("end_session_endpoint")
         return endpoint if isinstance(endpoint, str) else None
+
+    def get_remote_jwks_keys(self, uri: str | None = None) -> list[keyset.Key]:
+        published = self.get_json(uri or self.jwks_uri(), stage="token_validation")
+        return keyset.read(published, self)
+
+    # The ID token ---------------------------------------------------------
+
+    def auth_complete_credentials(self) -> Any:
+        credentials = super().auth_complete_credentials()
+        # Form-encoded before they are joined (RFC 6749, 2.3.1): a secret with a colon,
+        # a percent sign or a letter beyond Latin-1 in it would be another one.
+        return credentials and tuple(quote_plus(part) for part in credentials)
+
+    def request_access_token(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        tokens = super().request_access_token(*args, **kwargs)
+        # Another type of token is used in another way (RFC 6749, 7.1; Core 3.1.3.3).
+        if str(tokens.get("token_type")).lower() != "bearer":
+            raise self._wrong("token_type")
+        return tokens
+
+    def find_valid_key(self, id_token: str) -> keyset.Key | None:
+        return keyset.find_signer(self, id_token)
+
+    def decode_and_validate_id_token(self, id_token: Any, access_token: Any) -> Any:
+        try:
+            return super().decode_and_validate_id_token(id_token, access_token)
+        except SocialAuthBaseException:
+            raise
+        except (ValueError, TypeError, RecursionError, jwt.PyJWTError):
+            # Signed or not, what is in there need not be of the type it should be.
+            raise AuthResponseError(
+                self, code="malformed_response", stage="token_validation"
+            ) from None
+
+    def validate_authorized_party(self, claims: Any, client_id: str) -> None:
+        """For us, and for nobody else whom we do not know (Core 3.1.3.7, 3 to 5)."""
+        super().validate_authorized_party(claims, client_id)
+        trusted = {client_id, *settings.OIDC_TRUSTED_AUDIENCES}
+        if not self.id_token_audiences(claims.get("aud")) <= trusted:
+            raise self._wrong("aud")
+
+    def validate_required_id_token_claims(self, claims: Any) -> None:
+        super().validate_required_id_token_claims(claims)
+        if not is_name(claims["sub"]):
+            raise self._wrong("sub")
+        if "sid" in claims and not is_name(claims["sid"]):
+            raise self._wrong("sid")
+
+    def validate_temporal_claims(self, id_token: Any) -> None:
+        """Made just now, give or take the leeway; `exp` and `nbf` were checked with it.
+
+        The token comes straight from the provider in answer to our question, so one
+        that was made earlier was made for another, or by a clock that is wrong.
+        """
+        made = id_token.get("iat")
+        if "iat" not in id_token:
+            raise self._wrong("iat", code="missing_claim")
+        if not is_moment(made):
+            raise self._wrong("iat")
+        if time.time() - made > settings.OIDC_LEEWAY_SECONDS:
+            raise self._wrong("iat", code="response_expired")
+
+    def validate_claims(self, id_token: Any) -> None:
+        super().validate_claims(id_token)
+        self.check_authentication(id_token)
+
+    def check_authentication(self, claims: dict[str, Any]) -> None:
+        """What we asked of the provider must have been done (Core 3.1.2.1).
+
+        To ask is a wish; providers are known that ignore `max_age` or answer it with
+        an `auth_time` of 0.
+        """
+        if (max_age := self.setting("MAX_AGE")) is not None:
+            moment = claims.get("auth_time")
+            if moment is None:
+                raise self._wrong("auth_time", code="missing_claim")
+            leeway = settings.OIDC_LEEWAY_SECONDS
+            earliest = self.started - max_age - leeway
+            if not is_moment(moment) or not earliest <= moment <= time.time() + leeway:
+                raise self._wrong("auth_time")
+        wanted = self.setting("ACR_VALUES")
+        if wanted and claims.get("acr") not in wanted.split():
+            raise self._wrong("acr")
+
+    # The profile ----------------------------------------------------------
+
+    def do_auth(self, access_token: str, *args: Any, **kwargs: Any) -> Any:
+        # The library merges UserInfo into the token answer, where a field named
+        # id_token would take the real one's place. Keep what the provider signed.
+        tokens = dict(kwargs.get("response") or {})
+        return super().do_auth(access_token, *args, tokens=tokens, **kwargs)
+
+    def validate_userinfo_sub(self, userinfo: Any) -> Any:
+        if not isinstance(userinfo, dict) or not userinfo.get("sub"):
+            raise self._wrong("sub", code="missing_claim", stage="user_info")
+        return super().validate_userinfo_sub(userinfo)
 
     def company_profile(self, access_token: str) -> dict[str, Any]:
         """What the company's own profile API says of this person, by UserInfo's names.
@@ -71,26 +263,19 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
             found.get("sub", subject) == subject
         )
         if not is_this_person:
-            raise AuthResponseError(
-                self, claim="sub", code="invalid_claim", stage="user_info"
-            )
+            raise self._wrong("sub", stage="user_info")
         return {key: value for key, value in found.items() if key not in TOKEN_FIELDS}
 
-    def validate_userinfo_sub(self, userinfo: Any) -> Any:
-        if not isinstance(userinfo, dict) or not userinfo.get("sub"):
-            raise AuthResponseError(
-                self, claim="sub", code="missing_claim", stage="user_info"
-            )
-        return super().validate_userinfo_sub(userinfo)
-
-    def do_auth(self, access_token: str, *args: Any, **kwargs: Any) -> Any:
-        # The library merges UserInfo into the token answer, where a field named
-        # id_token would take the real one's place. Keep what the provider signed.
-        tokens = dict(kwargs.get("response") or {})
-        return super().do_auth(access_token, *args, tokens=tokens, **kwargs)
+    # The account ----------------------------------------------------------
 
     def get_user_id(self, details: Any, response: Any) -> str:
-        return f"{settings.OIDC_ISSUER}#{super().get_user_id(details, response)}"
+        subject = super().get_user_id(details, response)
+        return User.identity_of(settings.OIDC_ISSUER, str(subject))
 
     def extra_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return {}
+
+    def _wrong(
+        self, claim: str, code: str = "invalid_claim", stage: Any = "token_validation"
+    ) -> AuthResponseError:
+        return AuthResponseError(self, claim=claim, code=code, stage=stage)

@@ -9,8 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from social_core.exceptions import (
+    AuthAssociationError,
     AuthCanceled,
-    AuthConfigurationError,
+    AuthCredentialError,
+    AuthInputError,
     AuthPolicyError,
     AuthProviderError,
     AuthResponseError,
@@ -40,24 +42,38 @@ class SignInRefused(AuthPolicyError):
         self.subject = subject
 
 
-_KINDS: tuple[tuple[type[Exception], Kind, int], ...] = (
-    (AuthConfigurationError, Kind.OTHER, 500),
+# The first that fits. A provider that is away is one thing, one that answers what we
+# cannot use another: the person is told to wait, or to tell somebody.
+_BY_CODE: dict[str, tuple[Kind, int]] = {
+    "response_expired": (Kind.EXPIRED, 403),
+    "nonce_mismatch": (Kind.EXPIRED, 403),
+    "authorization_code_rejected": (Kind.EXPIRED, 403),
+    "timeout": (Kind.PROVIDER_DOWN, 504),
+    "http_error": (Kind.PROVIDER_ANSWER, 502),
+}
+_BY_FAMILY: tuple[tuple[type[Exception], Kind, int], ...] = (
     (AuthCanceled, Kind.CANCELLED, 403),
     (AuthSessionError, Kind.EXPIRED, 403),
+    (AuthInputError, Kind.OTHER, 400),
     (AuthProviderError, Kind.PROVIDER_DOWN, 502),
     (AuthResponseError, Kind.PROVIDER_ANSWER, 502),
+    (AuthCredentialError, Kind.PROVIDER_ANSWER, 502),
+    (AuthPolicyError, Kind.OTHER, 403),
+    (AuthAssociationError, Kind.OTHER, 409),
 )
 
 
 def kind_and_status(error: SocialAuthBaseException) -> tuple[Kind, int]:
-    """What to tell the person about this failure, and the status to tell it with."""
+    """What to tell the person about this failure, and the status to tell it with.
+
+    What is wrong with this site itself, as a client secret that the provider does not
+    know, is a 500: somebody must be woken.
+    """
     if isinstance(error, SignInRefused):
         return error.kind, 403
-    if error.code in {"response_expired", "nonce_mismatch"}:
-        return Kind.EXPIRED, 403
-    if error.code in {"authorization_code_rejected"}:
-        return Kind.EXPIRED, 403
-    for family, kind, status in _KINDS:
+    if error.code in _BY_CODE:
+        return _BY_CODE[error.code]
+    for family, kind, status in _BY_FAMILY:
         if isinstance(error, family):
             return kind, status
-    return Kind.OTHER, 403
+    return Kind.OTHER, 500

@@ -4,19 +4,30 @@ import logging
 from collections.abc import Callable
 from typing import cast
 
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import UpdateError
 from django.db import DatabaseError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from social_core.exceptions import AuthSessionError, SocialAuthBaseException
+from django.utils.cache import add_never_cache_headers
+from social_core.exceptions import (
+    AuthInputError,
+    AuthSessionError,
+    SocialAuthBaseException,
+)
 
 from accounts import audit
 from accounts.browser import Browser
-from accounts.request import StaffRequest
-from accounts.sso.errors import SignInRefused, kind_and_status
+from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.store import SessionStore
+from accounts.sso.errors import Kind, kind_and_status
 
 log = logging.getLogger(__name__)
+
+# An answer to no question that this browser still has open.
+STRAY = (AuthSessionError, AuthInputError)
 
 
 class SignInMiddleware:
@@ -35,13 +46,15 @@ class SignInMiddleware:
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponseBase | None:
+        if isinstance(exception, DatabaseError) and _is_sign_in(request):
+            log.error("sign_in_failed error=%s", type(exception).__name__)
+            return _page(request, Kind.OTHER, 503)
         if not isinstance(exception, SocialAuthBaseException):
             return None
-        if isinstance(exception, AuthSessionError) and request.user.is_authenticated:
-            # The second of two tabs: the first has signed this browser in already.
+        if isinstance(exception, STRAY) and request.user.is_authenticated:
+            # The second of two tabs, or a step back: this browser is signed in already.
             return redirect("home")
         kind, status = kind_and_status(exception)
-        reference = getattr(request, "request_id", "")
         log.log(
             logging.ERROR if status == 500 else logging.WARNING,
             "sign_in_refused kind=%s code=%s stage=%s claim=%s",
@@ -50,34 +63,78 @@ class SignInMiddleware:
             exception.stage,
             exception.claim,
         )
-        _record(request, exception, kind, reference)
-        if isinstance(exception, SignInRefused):
-            _forget_begun(cast("StaffRequest", request))
-        context = {
-            "kind": kind,
-            "reference": reference,
-            "retry_url": reverse("sign-in"),
-        }
-        return render(request, "accounts/refused.html", context, status=status)
+        if getattr(getattr(request, "backend", None), "is_answer", False):
+            _record(request, exception, kind)
+        _settle(request)
+        return _page(request, kind, status)
 
 
-def _forget_begun(request: StaffRequest) -> None:
-    """Leaves nothing of a sign-in that was refused; who is signed in here stays so."""
-    record = request.session.record
-    if record is not None and record.person is None:
-        request.session.flush()
+def _is_sign_in(request: HttpRequest) -> bool:
+    match = request.resolver_match
+    return match is not None and match.namespace == "social"
 
 
-def _record(
-    request: HttpRequest, error: SocialAuthBaseException, kind: str, reference: str
-) -> None:
+def _settle(request: HttpRequest) -> None:
+    """Keeps the state used up, and no session for nobody.
+
+    Saved now, while what becomes of that can still be mended: the refusal may have
+    ended this very session, that of a person who is no longer staff. Then there is
+    nothing to save, and the page must be shown all the same.
+    """
+    session = cast("SessionStore", request.session)
+    try:
+        is_nobodys = session.record is None or not session.record.person
+        if is_nobodys and not _has_begun(request):
+            session.flush()
+        elif session.modified and not session.is_empty():
+            session.save()
+            session.modified = False
+    except UpdateError:
+        session.flush()
+    except SessionStoreError:
+        # Left to the session middleware, which has the page for it.
+        return
+
+
+def _has_begun(request: HttpRequest) -> bool:
+    """Whether this browser has a sign-in under way in another tab."""
+    return bool(getattr(getattr(request, "backend", None), "has_begun", False))
+
+
+def _page(request: HttpRequest, kind: Kind, status: int) -> HttpResponse:
+    context = {
+        "kind": kind,
+        "reference": _reference(request),
+        "retry_url": reverse("sign-in"),
+        # Whoever they are: finding that out may be what just failed.
+        "user": AnonymousUser(),
+    }
+    response = render(request, "accounts/refused.html", context, status=status)
+    add_never_cache_headers(response)
+    return response
+
+
+def _reference(request: HttpRequest) -> str:
+    return str(getattr(request, "request_id", ""))
+
+
+def _record(request: HttpRequest, error: SocialAuthBaseException, kind: Kind) -> None:
+    """Enters the refusal of a sign-in that began here.
+
+    Only such a one: the entries are kept for good, and anybody could fill the table by
+    sending nonsense to the address where answers arrive. The log has those.
+    """
     try:
         audit.record(
             audit.Event.SIGN_IN_REFUSED,
             subject=getattr(error, "subject", ""),
             address=Browser.of(request).address or None,
             reason=kind,
-            details={"code": error.code, "stage": error.stage, "request": reference},
+            details={
+                "code": error.code,
+                "stage": error.stage,
+                "request": _reference(request),
+            },
         )
     except DatabaseError:
         log.exception("audit_not_written event=%s", audit.Event.SIGN_IN_REFUSED)

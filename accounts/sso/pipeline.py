@@ -9,21 +9,26 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from social_core.exceptions import AuthResponseError
 
 from accounts import audit
 from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.rights import SECURITY_ADMINS
 from accounts.sessions import live
+from accounts.sso.claims import is_moment, readable
 from accounts.sso.errors import Kind, SignInRefused
 from accounts.sso.sign_in import SignIn
 
 MAX_TEXT = 255
+MAX_ADDRESS = 254
 
 
 def read_profile(
-    backend: Any, response: dict[str, Any], groups: list[str] | None, **kwargs: Any
+    backend: Any,
+    response: dict[str, Any],
+    tokens: dict[str, Any],
+    groups: list[str] | None,
+    **kwargs: Any,
 ) -> dict[str, Any]:
     """What the company says about this person, from UserInfo and PROFILE_URL.
 
@@ -32,19 +37,19 @@ def read_profile(
     """
     sub = backend.id_token["sub"]
     if settings.PROFILE_URL:
-        response = {**response, **backend.company_profile(response["access_token"])}
+        response = {**response, **backend.company_profile(tokens["access_token"])}
         groups = backend.get_user_groups(response)
-    email = _text(response, "email")
-    username = _text(response, "preferred_username") or email or sub
+    email = _address(response.get("email"))
+    username = readable(response.get("preferred_username"), MAX_TEXT) or email or sub
     return {
         "profile": StaffProfile(
             issuer=settings.OIDC_ISSUER,
             sub=sub,
             username=username,
-            name=_text(response, "name") or username,
+            name=readable(response.get("name"), MAX_TEXT) or username,
             email=email,
-            department=_text(response, "department"),
-            groups=tuple(groups or ()),
+            department=readable(response.get("department"), MAX_TEXT),
+            groups=tuple(group for group in groups or () if group.isprintable()),
         )
     }
 
@@ -61,17 +66,17 @@ def admit_staff(backend: Any, profile: StaffProfile, **kwargs: Any) -> None:
             live.end_person(user, by="provider", reason="no longer staff")
         raise SignInRefused(backend, Kind.NOT_STAFF, profile.username)
     if user and not user.is_active:
+        live.end_person(user, by="system", reason="account disabled")
         raise SignInRefused(backend, Kind.INACTIVE, profile.username)
 
 
 def enter_user(backend: Any, profile: StaffProfile, **kwargs: Any) -> dict[str, Any]:
     """Finds or makes the account of (issuer, sub), and sets its rights, up or down."""
-    if len(profile.sub) > MAX_TEXT:
-        raise AuthResponseError(
-            backend, claim="sub", code="invalid_claim", stage="pipeline"
-        )
     user, _ = User.objects.enter(profile)
-    _set_rights(user, profile.belongs_to(settings.ADMIN_GROUPS))
+    is_admin = profile.belongs_to(settings.ADMIN_GROUPS)
+    if user.is_staff and not is_admin:
+        _end_others(user, backend.strategy.session.session_id)
+    _set_rights(user, is_admin)
     return {"user": user}
 
 
@@ -91,20 +96,34 @@ def attach_sign_in(
     user.sign_in = SignIn(  # type: ignore[attr-defined]
         profile=profile,
         provider=backend.name,
-        sid=claims.get("sid") if isinstance(claims.get("sid"), str) else None,
-        authenticated_at=claims.get("auth_time") or claims["iat"],
+        sid=claims.get("sid"),
+        authenticated_at=_moment(claims),
         id_token=tokens["id_token"],
         started=backend.started,
     )
 
 
+def _end_others(user: User, own_session_id: str | None) -> None:
+    """Ends what was opened with rights that are taken now; raises SessionStoreError.
+
+    One by one. To end the person as of now would end this very sign-in with the rest,
+    since it started before now. The browser's own session is about to be replaced.
+    """
+    others = {each.id for each in live.of_person(user.issuer, user.sub)}
+    doomed = sorted(others - {own_session_id})
+    if doomed:
+        live.end(doomed, by="provider", reason="rights taken")
+
+
 def _set_rights(user: User, is_admin: bool) -> None:
     group, _ = Group.objects.get_or_create(name=SECURITY_ADMINS)
+    (user.groups.add if is_admin else user.groups.remove)(group)
     if user.is_staff == is_admin:
         return
+    # Not by `save`, whose receiver ends the person when a right is lost.
+    User.objects.filter(pk=user.pk).update(is_staff=is_admin)
     user.is_staff = is_admin
-    user.save(update_fields=["is_staff"])
-    (user.groups.add if is_admin else user.groups.remove)(group)
+    user.rights_as_loaded = (user.is_active, is_admin)
     audit.record(
         audit.Event.RIGHTS_CHANGED,
         actor="provider",
@@ -113,6 +132,12 @@ def _set_rights(user: User, is_admin: bool) -> None:
     )
 
 
-def _text(response: dict[str, Any], claim: str) -> str:
-    value = response.get(claim)
-    return value[:MAX_TEXT] if isinstance(value, str) else ""
+def _moment(claims: dict[str, Any]) -> int:
+    said = claims.get("auth_time", 0)
+    return int(said if is_moment(said) else claims["iat"])
+
+
+def _address(claim: object) -> str:
+    # Half an address would be somebody else's.
+    text = readable(claim, MAX_TEXT)
+    return text if len(text) <= MAX_ADDRESS else ""

@@ -22,9 +22,11 @@ from pytest_django.fixtures import Settings
 from accounts import audit, keys
 from accounts.models import AuditEntry, Revocation
 from accounts.sessions import live
+from accounts.sessions.errors import StoreUnavailable
 from accounts.sessions.store import SessionStore
-from accounts.sso import backchannel
-from accounts.sso.backchannel import ASK_SECONDS, FRESH_SECONDS, MAX_BODY_BYTES
+from accounts.sso import backchannel, discovery, keyset, replay
+from accounts.sso.backchannel import MAX_BODY_BYTES
+from accounts.sso.documents import FRESH_SECONDS, RENEW_SECONDS
 from accounts.sso.logout_token import EVENT, MAX_CHARACTERS
 from backoffice.demo.provider import ABSENT, Client, Endpoint, Fault, Provider
 from tests.accounts.sessions.conftest import PROFILE, is_live
@@ -50,11 +52,11 @@ def provider(_provider: Provider, settings: Settings) -> Iterator[Provider]:
     """The site's provider; nothing is known of its keys yet."""
     settings.OIDC_ISSUER = _provider.issuer
     settings.SOCIAL_AUTH_OIDC_OIDC_ENDPOINT = _provider.issuer
-    backchannel.published_keys.forget()
+    discovery.forget()
+    keyset.forget()
     _provider.requests.clear()
     yield _provider
     _provider.faults.clear()
-    backchannel.published_keys.forget()
 
 
 def unsaved(
@@ -78,10 +80,9 @@ def begin(provider: Provider, sub: str, sid: str | None = None) -> SessionStore:
     return session
 
 
-def send(token: str, **extra: Any) -> HttpResponse:
-    return Browser(enforce_csrf_checks=True).post(
-        PATH, f"logout_token={token}", content_type=FORM, **extra
-    )
+def send(token: str, by: Browser | None = None) -> HttpResponse:
+    by = by or Browser(enforce_csrf_checks=True)
+    return by.post(PATH, f"logout_token={token}", content_type=FORM)
 
 
 def logout(provider: Provider, **said: Any) -> HttpResponse:
@@ -340,6 +341,20 @@ def interrupted(*args: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_logout_stands_when_its_token_cannot_be_remembered(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store fails in the one moment after the kill."""
+    session = begin(provider, "u-1", "s-1")
+    monkeypatch.setattr(replay, "use_up", store_is_gone)
+    assert logout(provider, sid="s-1").status_code == 200
+    assert not is_live(session)
+
+
+def store_is_gone(*args: object) -> None:
+    raise StoreUnavailable("unreachable")
+
+
 # BCL-10 and BCL-11: whose -------------------------------------------------------------
 
 
@@ -516,7 +531,8 @@ def test_thousand_garbage_tokens_cause_no_outbound_request(
     provider: Provider, store: redis.Redis
 ) -> None:
     tokens = itertools.islice(itertools.cycle(garbage(provider)), 1000)
-    assert all(is_refusal(send(token)) for token in tokens)
+    sender = Browser()
+    assert all(is_refusal(send(token, sender)) for token in tokens)
     assert list(provider.requests) == []
     assert store.dbsize() == 0
     assert not Revocation.objects.exists()
@@ -526,55 +542,52 @@ def keys_asked(provider: Provider) -> int:
     return [request.path for request in provider.requests].count("/jwks")
 
 
-def test_unknown_keys_cause_one_outbound_request_a_minute(
+def test_unknown_keys_cause_one_further_question_a_minute(
     provider: Provider, travel: Travel
 ) -> None:
-    token = provider.logout_token(CLIENT, sid="s-1", fault=Fault.KEY_UNKNOWN)
-    for _ in range(20):
-        assert is_refusal(send(token))
-    assert keys_asked(provider) == 1
-    backchannel.published_keys._asked -= ASK_SECONDS
-    assert is_refusal(send(token))
-    assert keys_asked(provider) == 2
+    assert logout(provider, sid="s-1").status_code == 200
+    for asked in (2, 3):
+        travel.shift(RENEW_SECONDS + 1)
+        token = provider.logout_token(CLIENT, sid="s-1", fault=Fault.KEY_UNKNOWN)
+        assert all(is_refusal(send(token)) for _ in range(20))
+        assert keys_asked(provider) == asked
 
 
-def test_known_key_causes_no_further_request(provider: Provider) -> None:
+def test_known_key_causes_no_further_question(provider: Provider) -> None:
     for number in range(5):
         assert logout(provider, sid=f"s-{number}").status_code == 200
     assert keys_asked(provider) == 1
 
 
-def test_provider_that_does_not_answer_is_asked_once_a_minute_too(
+def test_provider_that_does_not_answer_is_not_asked_by_every_token(
     provider: Provider,
 ) -> None:
     provider.faults.add(Fault.STATUS_500, endpoint=Endpoint.JWKS)
-    for _ in range(5):
-        assert is_refusal(logout(provider, sid="s-1"))
+    assert all(is_refusal(logout(provider, sid="s-1")) for _ in range(5))
     assert keys_asked(provider) == 1
 
 
 def test_failed_question_leaves_the_known_keys_in_use(provider: Provider) -> None:
     assert logout(provider, sid="s-1").status_code == 200
-    backchannel.published_keys._asked -= ASK_SECONDS
     provider.faults.add(Fault.STATUS_500, endpoint=Endpoint.JWKS)
     assert is_refusal(logout(provider, sid="s-2", fault=Fault.KEY_UNKNOWN))
     assert logout(provider, sid="s-2").status_code == 200
 
 
-def test_new_key_of_the_provider_is_believed(provider: Provider) -> None:
+def test_new_key_of_the_provider_is_believed_at_once(provider: Provider) -> None:
     assert logout(provider, sid="s-1").status_code == 200
     provider.rotate_keys()
-    backchannel.published_keys._asked -= ASK_SECONDS
     assert logout(provider, sid="s-2").status_code == 200
 
 
-def test_key_that_was_taken_back_stops_working(provider: Provider) -> None:
-    token = provider.logout_token(CLIENT, sid="s-2")
+def test_key_that_was_taken_back_stops_working(
+    provider: Provider, travel: Travel
+) -> None:
     assert logout(provider, sid="s-1").status_code == 200
+    travel.shift(FRESH_SECONDS)
+    token = provider.logout_token(CLIENT, sid="s-2")
     provider.rotate_keys()
     provider.drop_old_keys()
-    backchannel.published_keys._asked -= FRESH_SECONDS
-    backchannel.published_keys._known_since -= FRESH_SECONDS
     assert is_refusal(send(token))
 
 

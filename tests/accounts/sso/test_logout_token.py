@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
     generate_private_key,
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 
@@ -434,3 +436,33 @@ def test_no_key_is_looked_for_before_everything_else_is_right() -> None:
     for wrong in ("iss", "aud", "iat", "exp", "events", "jti"):
         refusal(signed(claims(**{wrong: ABSENT})), keys=keys)
     assert keys.asked == []
+
+
+# Anything else ---------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+HEADER = st.dictionaries(st.sampled_from(["alg", "typ", "kid", "crit", "b64"]), JSON)
+CLAIMS = st.dictionaries(st.sampled_from([*claims(), "nonce"]), JSON)
+MEMBERS = st.dictionaries(st.sampled_from([*published(SIGNING), "crv", "d"]), JSON)
+
+
+@given(header=HEADER, changes=CLAIMS)
+def test_nothing_that_a_token_says_raises_anything_but_a_refusal(
+    header: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    said = {"alg": "RS256", "typ": TYPE, "kid": "k1", **header}
+    assert refusal(raw(said, {**claims(), **changes}), LENIENT)
+
+
+@given(changes=MEMBERS)
+def test_nothing_that_a_key_says_hides_the_key_beside_it(
+    changes: dict[str, Any],
+) -> None:
+    keys = Keys({**published(SIGNING), **changes}, published(SIGNING))
+    token = signed(claims(), kid=ABSENT)
+    assert accepted(token, keys=keys).jti == "j-1"
+    assert refusal(signed(claims(), ANOTHER, kid=ABSENT), keys=keys)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from pytest_django.fixtures import Settings
+
+from accounts.sso import begun, discovery, keyset
+from backoffice.demo.provider import Client, Provider
+from tests.accounts.sso.forger import Forger
+from tests.accounts.sso.person import COMPLETE, Person
+
+SECRET = "p+q%&: ü"
+
+
+@pytest.fixture(scope="module")
+def company(request: pytest.FixtureRequest) -> Iterator[Provider]:
+    """The company's provider, one for all tests of a module."""
+    client = Client("backoffice", SECRET, (f"http://localhost{COMPLETE}",))
+    with Provider(clients=[client]) as running:
+        yield running
+
+
+@pytest.fixture
+def idp(
+    company: Provider,
+    settings: Settings,
+    store: redis.Redis,
+    db: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Provider]:
+    """The provider the site is set up for, with a process that knows nothing of it."""
+    use_provider(settings, company)
+    discovery.forget()
+    keyset.forget()
+    monkeypatch.setattr(begun, "_tidied", float("-inf"))
+    company.requests.clear()
+    yield company
+    company.faults.clear()
+
+
+def use_provider(settings: Settings, provider: Provider) -> None:
+    settings.OIDC_ISSUER = provider.issuer
+    settings.SOCIAL_AUTH_OIDC_OIDC_ENDPOINT = provider.issuer
+    settings.SOCIAL_AUTH_OIDC_ID_TOKEN_ISSUER = provider.issuer
+    settings.SOCIAL_AUTH_OIDC_SECRET = SECRET
+
+
+@pytest.fixture
+def forger(idp: Provider) -> Iterator[Forger]:
+    """The provider's keys, to sign with as one likes."""
+    honest, idp.state.keys = idp.state.keys, Forger()
+    yield idp.state.keys
+    idp.state.keys = honest
+
+
+@pytest.fixture
+def person(idp: Provider) -> Iterator[Person]:
+    person = Person(idp)
+    yield person
+    person.close()
+
+
+@pytest.fixture
+def another(idp: Provider) -> Iterator[Person]:
+    person = Person(idp)
+    yield person
+    person.close()

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from accounts import audit
+from accounts.models import AuditEntry, Revocation
+from tests.accounts.sessions.conftest import ISSUER, begin, is_live
+from tests.conftest import use_store
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+PATH = "/sso/frontchannel-logout/"
+
+
+@pytest.fixture(autouse=True)
+def _is_on(settings: Settings) -> None:
+    settings.OIDC_ISSUER = ISSUER
+    settings.OIDC_FRONTCHANNEL_LOGOUT = True
+
+
+def load(iss: str | None = ISSUER, sid: str | None = "s-1") -> HttpResponse:
+    query = {
+        key: value
+        for key, value in {"iss": iss, "sid": sid}.items()
+        if value is not None
+    }
+    return Client().get(f"{PATH}?{urlencode(query)}")
+
+
+def test_frame_ends_the_session_without_any_cookie() -> None:
+    ended, kept = begin("u-1", "s-1"), begin("u-1", "s-2")
+    answer = load()
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert (is_live(ended), is_live(kept)) == (False, True)
+    entry = AuditEntry.objects.get()
+    assert entry.event == audit.Event.LOGGED_OUT_BY_PROVIDER
+    assert entry.reason == "front-channel logout"
+
+
+def test_only_the_provider_may_frame_the_answer_and_nobody_may_store_it() -> None:
+    answer = load()
+    policy = answer["Content-Security-Policy"]
+    assert policy == f"default-src 'none'; frame-ancestors {ISSUER}"
+    assert "X-Frame-Options" not in answer
+    assert "no-store" in answer["Cache-Control"]
+    assert not answer.cookies
+
+
+def test_it_is_not_there_unless_it_is_switched_on(settings: Settings) -> None:
+    settings.OIDC_FRONTCHANNEL_LOGOUT = False
+    session = begin("u-1", "s-1")
+    answer = load()
+    assert answer.status_code == 404
+    assert answer["X-Frame-Options"] == "DENY"
+    assert is_live(session)
+
+
+@pytest.mark.parametrize(
+    ("iss", "sid"),
+    [(None, "s-1"), ("https://evil.example", "s-1"), (ISSUER, None), (ISSUER, "\0")],
+)
+def test_incomplete_or_foreign_request_ends_nothing(
+    iss: str | None, sid: str | None
+) -> None:
+    session = begin("u-1", "s-1")
+    assert load(iss, sid).status_code == 400
+    assert is_live(session)
+
+
+def test_guessed_sid_leaves_nothing_in_the_ledger() -> None:
+    assert load(sid="guessed").status_code == 200
+    assert not Revocation.objects.exists()
+
+
+def test_nothing_is_ended_by_post() -> None:
+    session = begin("u-1", "s-1")
+    answer = Client().post(PATH, {"iss": ISSUER, "sid": "s-1"})
+    assert answer.status_code == 405
+    assert is_live(session)
+
+
+def test_store_that_is_away_is_503(settings: Settings) -> None:
+    use_store(settings, "redis://127.0.0.1:1/0")
+    assert load().status_code == 503
+    assert not Revocation.objects.exists()
