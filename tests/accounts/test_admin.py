@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from accounts import admin as desk
+from accounts.desk import live_sessions as desk
 from accounts.models import AuditEntry, User
 from accounts.sessions import live
 from tests.accounts.sessions.conftest import PROFILE, begin, is_live, sign_in
