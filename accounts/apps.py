@@ -11,7 +11,12 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in
         from django.core import checks
-        from django.db.models.signals import post_migrate, post_save, pre_delete
+        from django.db.models.signals import (
+            m2m_changed,
+            post_migrate,
+            post_save,
+            pre_delete,
+        )
 
         from accounts import receivers, rights
         from accounts.models import User
@@ -19,6 +24,8 @@ class AccountsConfig(AppConfig):
 
         user_logged_in.connect(receivers.begin_session)
         post_save.connect(receivers.end_sessions_at_loss_of_rights, sender=User)
+        for taken in (User.groups.through, User.user_permissions.through):
+            m2m_changed.connect(receivers.end_sessions_at_loss_of_a_group, sender=taken)
         pre_delete.connect(receivers.end_sessions_of_deleted, sender=User)
         post_migrate.connect(rights.grant, sender=self)
         checks.register(check_store)

@@ -51,7 +51,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A staff member's account: what outlives a session.
 
     There is no password to know or to lose. `is_staff` is Django's word for "may
-    enter the admin", which here means a security admin.
+    enter the admin", which here is the security desk; what for, the groups say.
     """
 
     password = None  # type: ignore[assignment]
@@ -63,11 +63,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(_("e-mail"), blank=True, db_index=True)
     department = models.CharField(_("department"), max_length=255, blank=True)
     is_active = models.BooleanField(_("active"), default=True)
-    is_staff = models.BooleanField(_("security admin"), default=False, editable=False)
+    is_staff = models.BooleanField(_("security desk"), default=False, editable=False)
     date_joined = models.DateTimeField(_("first sign-in"), auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()
-    rights_as_loaded: tuple[bool, bool] | None = None
+    rights_as_loaded: tuple[bool, ...] = ()
 
     USERNAME_FIELD = "identity"
     EMAIL_FIELD = "email"
@@ -90,13 +90,18 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Remembers the rights, to notice at `save` when one was taken."""
         user = super().from_db(*args, **kwargs)
         if not user.get_deferred_fields():
-            user.rights_as_loaded = (user.is_active, user.is_staff)
+            user.rights_as_loaded = user.rights
         return user
+
+    @property
+    def rights(self) -> tuple[bool, ...]:
+        """What stands in the row itself; the rest is in groups and permissions."""
+        return (self.is_active, self.is_staff, self.is_superuser)
 
     def has_lost_rights(self) -> bool:
         """Whether the account is disabled, or lost since it was loaded what it had."""
-        had = self.rights_as_loaded or (False, False)
-        return not self.is_active or had > (self.is_active, self.is_staff)
+        both = zip(self.rights_as_loaded, self.rights, strict=False)
+        return not self.is_active or any(had and not has for had, has in both)
 
     @staticmethod
     def identity_of(issuer: str, sub: str) -> str:
@@ -182,7 +187,10 @@ class LiveSession(models.Model):
     class Meta:
         managed = False
         default_permissions = ("view",)
-        permissions = (("end_livesession", "Can end live sessions"),)
+        permissions = (
+            ("end_livesession", "Can end live sessions"),
+            ("end_livesessions_in_bulk", "Can end live sessions in bulk"),
+        )
         verbose_name = _("live session")
         verbose_name_plural = _("live sessions")
 

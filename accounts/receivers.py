@@ -4,7 +4,9 @@ from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY
 from django.contrib.auth import SESSION_KEY as USER_SESSION_KEY
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 
 from accounts import audit, keys, profile
 from accounts.browser import Browser
@@ -52,7 +54,37 @@ def end_sessions_at_loss_of_rights(
     """`post_save` of User: what a person had open does not outlive their rights."""
     if not created and instance.has_lost_rights():
         live.end_person(instance, by="system", reason="rights taken")
-    instance.rights_as_loaded = (instance.is_active, instance.is_staff)
+    instance.rights_as_loaded = instance.rights
+
+
+def end_sessions_at_loss_of_a_group(
+    sender: Any,
+    instance: User | Group | Permission,
+    action: str,
+    pk_set: set[int] | None,
+    **kwargs: Any,
+) -> None:
+    """`m2m_changed` of User's groups and permissions, from either side: the same.
+
+    Before the loss, while it can still be seen who has what is being taken.
+    """
+    if action not in {"pre_remove", "pre_clear"}:
+        return
+    for user in _losers(sender, instance, pk_set):
+        live.end_person(user, by="system", reason="rights taken")
+
+
+def _losers(
+    sender: Any, instance: User | Group | Permission, pk_set: set[int] | None
+) -> QuerySet[User]:
+    field = "groups" if sender is User.groups.through else "user_permissions"
+    if isinstance(instance, User):
+        mine = User.objects.filter(pk=instance.pk, **{f"{field}__isnull": False})
+        found = mine if pk_set is None else mine.filter(**{f"{field}__in": pk_set})
+    else:
+        theirs = User.objects.filter(**{field: instance})
+        found = theirs if pk_set is None else theirs.filter(pk__in=pk_set)
+    return found.distinct()
 
 
 def end_sessions_of_deleted(sender: Any, instance: User, **kwargs: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from django.apps import AppConfig
@@ -9,19 +11,38 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 
-SECURITY_ADMINS = "Security admins"
-_PERMISSIONS = ("view_livesession", "end_livesession", "view_auditentry", "view_user")
+
+class Role(StrEnum):
+    """What a person can be at the desk; the values are the names of Django's groups."""
+
+    ADMIN = "Security admins"
+    OPERATOR = "Desk operators"
+    AUDITOR = "Auditors"
+
+
+PERMISSIONS: Mapping[Role, frozenset[str]] = {
+    Role.ADMIN: frozenset(
+        {
+            "view_livesession",
+            "end_livesession",
+            "end_livesessions_in_bulk",
+            "view_auditentry",
+            "view_user",
+        }
+    ),
+    Role.OPERATOR: frozenset({"view_livesession", "end_livesession", "view_user"}),
+    Role.AUDITOR: frozenset({"view_auditentry", "view_user"}),
+}
 
 
 def grant(sender: AppConfig, **kwargs: Any) -> None:
-    """After `migrate`: the group of security admins has its permissions."""
+    """After `migrate`: the group of each role has its permissions, and no others."""
     # Django makes them in a receiver of the same signal, which may run after us.
     create_permissions(sender, verbosity=0)
-    group, _ = Group.objects.get_or_create(name=SECURITY_ADMINS)
-    found = Permission.objects.filter(
-        content_type__app_label=sender.label, codename__in=_PERMISSIONS
-    )
-    group.permissions.set(found)
+    ours = Permission.objects.filter(content_type__app_label=sender.label)
+    for role, names in PERMISSIONS.items():
+        group, _ = Group.objects.get_or_create(name=role.value)
+        group.permissions.set(ours.filter(codename__in=names))
 
 
 class GroupPermissions(ModelBackend):

@@ -143,6 +143,8 @@ OIDC_LABEL = env.text("OIDC_LABEL", urlsplit(OIDC_ISSUER).hostname or "SSO")
 OIDC_GROUPS_CLAIM = env.text("OIDC_GROUPS_CLAIM", "groups")
 STAFF_GROUPS = frozenset(env.names("STAFF_GROUPS"))
 ADMIN_GROUPS = frozenset(env.names("ADMIN_GROUPS"))
+OPERATOR_GROUPS = frozenset(env.names("OPERATOR_GROUPS"))
+AUDITOR_GROUPS = frozenset(env.names("AUDITOR_GROUPS"))
 PROFILE_URL = env.web_address("PROFILE_URL", "")
 if not STAFF_GROUPS:
     env.problem("STAFF_GROUPS", "is required: name the groups that may sign in")

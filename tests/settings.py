@@ -16,6 +16,8 @@ os.environ.update(
         "OIDC_CLIENT_SECRET": "tests-only",
         "STAFF_GROUPS": "staff",
         "ADMIN_GROUPS": "security-admins",
+        "OPERATOR_GROUPS": "",
+        "AUDITOR_GROUPS": "",
         "ROUTES_FILE": "",
         "SESSION_IDLE_SECONDS": "1800",
         "SESSION_ABSOLUTE_SECONDS": "28800",

@@ -8,13 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import Group
 
-from accounts import audit
 from accounts.models import User
 from accounts.profile import StaffProfile
-from accounts.rights import SECURITY_ADMINS
 from accounts.sessions import live
+from accounts.sso import standing
 from accounts.sso.claims import is_moment, readable
 from accounts.sso.errors import Kind, SignInRefused
 from accounts.sso.sign_in import SignIn
@@ -73,10 +71,10 @@ def admit_staff(backend: Any, profile: StaffProfile, **kwargs: Any) -> None:
 def enter_user(backend: Any, profile: StaffProfile, **kwargs: Any) -> dict[str, Any]:
     """Finds or makes the account of (issuer, sub), and sets its rights, up or down."""
     user, _ = User.objects.enter(profile)
-    is_admin = profile.belongs_to(settings.ADMIN_GROUPS)
-    if user.is_staff and not is_admin:
+    roles = standing.roles_of(profile)
+    if standing.roles_held(user) - roles:
         _end_others(user, backend.strategy.session.session_id)
-    _set_rights(user, is_admin)
+    standing.set_roles(user, roles)
     return {"user": user}
 
 
@@ -113,23 +111,6 @@ def _end_others(user: User, own_session_id: str | None) -> None:
     doomed = sorted(others - {own_session_id})
     if doomed:
         live.end(doomed, by="provider", reason="rights taken")
-
-
-def _set_rights(user: User, is_admin: bool) -> None:
-    group, _ = Group.objects.get_or_create(name=SECURITY_ADMINS)
-    (user.groups.add if is_admin else user.groups.remove)(group)
-    if user.is_staff == is_admin:
-        return
-    # Not by `save`, whose receiver ends the person when a right is lost.
-    User.objects.filter(pk=user.pk).update(is_staff=is_admin)
-    user.is_staff = is_admin
-    user.rights_as_loaded = (user.is_active, is_admin)
-    audit.record(
-        audit.Event.RIGHTS_CHANGED,
-        actor="provider",
-        subject=user.username,
-        details={"security_admin": is_admin},
-    )
 
 
 def _moment(claims: dict[str, Any]) -> int:

@@ -7,7 +7,7 @@ from django.test import Client
 from accounts import keys
 from accounts.models import User
 from accounts.profile import StaffProfile
-from accounts.rights import SECURITY_ADMINS
+from accounts.rights import Role
 from accounts.sessions.store import SessionStore
 
 ISSUER = "https://idp.example"
@@ -55,7 +55,7 @@ def admin() -> User:
     admin, _ = User.objects.enter(StaffProfile(**profile))
     admin.is_staff = True
     admin.save()
-    admin.groups.add(Group.objects.get(name=SECURITY_ADMINS))
+    admin.groups.add(Group.objects.get(name=Role.ADMIN.value))
     return admin
 
 

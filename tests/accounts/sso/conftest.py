@@ -36,8 +36,10 @@ def idp(
     keyset.forget()
     monkeypatch.setattr(begun, "_tidied", float("-inf"))
     company.requests.clear()
+    staff = dict(company.state.staff)
     yield company
     company.faults.clear()
+    company.state.staff = staff
 
 
 def use_provider(settings: Settings, provider: Provider) -> None:

@@ -6,6 +6,7 @@ development provider, which really runs on a port.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -25,6 +26,12 @@ ADMIN, SUPPORT, FINANCE, CONTRACTOR = (
     "demo-1007",
 )
 BEGIN, COMPLETE = "/sso/login/oidc/", "/sso/complete/oidc/"
+
+
+def move(provider: Provider, sub: str, *groups: str) -> None:
+    """The company puts this person into these groups and no others."""
+    moved = replace(provider.state.staff[sub], groups=groups)
+    provider.state.staff[sub] = moved
 
 
 class Person:

@@ -1,0 +1,59 @@
+"""What the company's word makes of a person here: the same at sign-in and between.
+
+Every decision is by lists that name who may; a list that is empty names nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+
+from accounts import audit
+from accounts.models import User
+from accounts.profile import StaffProfile
+from accounts.rights import Role
+
+
+def roles_of(profile: StaffProfile) -> frozenset[Role]:
+    """What this person is at the security desk, by ADMIN_GROUPS and its like."""
+    lists = {
+        Role.ADMIN: settings.ADMIN_GROUPS,
+        Role.OPERATOR: settings.OPERATOR_GROUPS,
+        Role.AUDITOR: settings.AUDITOR_GROUPS,
+    }
+    return frozenset(
+        role for role, groups in lists.items() if profile.belongs_to(groups)
+    )
+
+
+def roles_held(user: User) -> frozenset[Role]:
+    """What this person is at the desk until somebody says otherwise."""
+    names = user.groups.filter(name__in=list(Role)).values_list("name", flat=True)
+    return frozenset(map(Role, names))
+
+
+def set_roles(user: User, roles: Collection[Role]) -> None:
+    """Makes these the person's roles, up or down, and records a change.
+
+    What the person has open is for the caller to end: only who calls knows which of
+    the sessions is the one that brings the news.
+    """
+    held, is_staff = roles_held(user), bool(roles)
+    if held == roles and user.is_staff == is_staff:
+        return
+    for role in set(roles) - held:
+        user.groups.add(Group.objects.get_or_create(name=role.value)[0])
+    # Neither by `remove` nor by `save`: their receivers end the whole person.
+    taken = [role.value for role in held - set(roles)]
+    User.groups.through.objects.filter(user=user, group__name__in=taken).delete()
+    User.objects.filter(pk=user.pk).update(is_staff=is_staff)
+    user.is_staff = is_staff
+    user.rights_as_loaded = user.rights
+    audit.record(
+        audit.Event.RIGHTS_CHANGED,
+        actor="provider",
+        subject=user.username,
+        details={"roles": sorted(roles), "before": sorted(held)},
+    )
