@@ -86,6 +86,16 @@ def logout_token(issuer: str, jti: str) -> str:
     return _index_names("t", issuer, jti)[0]
 
 
+def reference(name: str) -> bytes:
+    """The 12 bytes that tell a person's or an origin's name from others of its kind."""
+    return bytes.fromhex(name[-24:])
+
+
+def named(kind: str, reference: bytes) -> str:
+    """The name of kind "p" or "o" with this reference."""
+    return f"bo:{{i}}:{kind}:{reference.hex()}"
+
+
 def value(identifier: str) -> str:
     return f"bo:{{{identifier[0]}}}:s:{identifier}"
 

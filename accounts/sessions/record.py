@@ -3,11 +3,24 @@
 The limits stand in the record, under the seal, so that whoever can write to the store
 cannot lengthen a life. Only the moment of last use lies outside, as the expiry of the
 store key, because a touch must never rewrite the value (a kill could be undone).
+
+Under the seal (`seal.py`) lie 57 bytes, big-endian, and then the contents as JSON in
+UTF-8, which is an object:
+
+    0   1   form, 2
+    1   12  session id, the bytes of its 24 hex digits
+    13  8   began, milliseconds since the epoch
+    21  8   absolute end, milliseconds since the epoch
+    29  4   idle limit, seconds
+    33  12  person, the bytes of the last 24 hex digits of the name; zeros when none
+    45  12  origin, the same
+    57      contents
 """
 
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -16,7 +29,9 @@ from accounts.sessions import seal
 from accounts.sessions.clock import milliseconds
 from accounts.sessions.seal import NotSealed
 
-FORM = 1
+FORM = 2
+HEAD = struct.Struct(">B12sQQI12s12s")
+NONE = bytes(12)
 CLOCK_LEEWAY_SECONDS = 60
 
 
@@ -42,19 +57,17 @@ class Record:
 
     def seal(self) -> bytes:
         """The value for the store; raises TypeError for what JSON cannot hold."""
-        # A list, not an object: the names of the fields would be a tenth of the value.
-        content = [
+        head = HEAD.pack(
             FORM,
-            self.id,
+            bytes.fromhex(self.id),
             round(self.began * 1000),
             round(self.ends * 1000),
             self.idle,
-            self.data,
-            self.person,
-            self.origin,
-        ]
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-        return seal.seal(self.name, text.encode())
+            keys.reference(self.person) if self.person else NONE,
+            keys.reference(self.origin) if self.origin else NONE,
+        )
+        text = json.dumps(self.data, ensure_ascii=False, separators=(",", ":"))
+        return seal.seal(self.name, head + text.encode())
 
     @classmethod
     def unseal(cls, identifier: str, sealed: bytes) -> Self:
@@ -63,13 +76,21 @@ class Record:
         The id inside is compared too: should the client library ever hand us the
         answer to somebody else's question, it is refused here.
         """
-        content = json.loads(seal.unseal(keys.value(identifier), sealed))
-        form, found, began, ends, *rest = content
-        if form != FORM:
+        content = seal.unseal(keys.value(identifier), sealed)
+        if len(content) < HEAD.size or content[0] != FORM:
             raise NotSealed("record form")
-        if found != identifier:
+        _, found, began, ends, idle, person, origin = HEAD.unpack_from(content)
+        if found != bytes.fromhex(identifier):
             raise NotSealed("another session's record")
-        return cls(found, began / 1000, ends / 1000, *rest)
+        return cls(
+            identifier,
+            began / 1000,
+            ends / 1000,
+            idle,
+            json.loads(content[HEAD.size :].decode()),
+            None if person == NONE else keys.named("p", person),
+            None if origin == NONE else keys.named("o", origin),
+        )
 
     def with_data(self, data: dict[str, Any]) -> Self:
         return replace(self, data=data)

@@ -240,7 +240,11 @@ def test_begin_changes_the_key_and_drops_what_was_planted() -> None:
     anonymous["planted"] = True
     anonymous.save()
     old_key = anonymous.session_key or ""
-    anonymous.begin({"profile": PROFILE}, person="bo:{i}:p:x", origin=None)
+    anonymous.begin(
+        {"profile": PROFILE},
+        person=keys.person("https://idp.example", "x"),
+        origin=None,
+    )
     anonymous.save()
     assert anonymous.session_key != old_key
     assert not anonymous.exists(old_key)
