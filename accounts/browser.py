@@ -34,7 +34,7 @@ def client_address(request: HttpRequest) -> str:
     address = request.META.get("REMOTE_ADDR", "")
     hops = request.headers.get("X-Forwarded-For", "").split(",")
     for hop in reversed(hops):
-        if not _is_trusted(address):
+        if not is_trusted_proxy(address):
             break
         claimed = hop.strip()
         if not _is_address(claimed):
@@ -71,8 +71,13 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _is_trusted(address: str) -> bool:
+def is_trusted_proxy(address: str) -> bool:
+    """Whether this is the address of a server in front that we believe."""
+    return _is_within(address, tuple(settings.TRUSTED_PROXIES))
+
+
+@lru_cache(maxsize=4096)
+def _is_within(address: str, networks: tuple[str, ...]) -> bool:
     return _is_address(address) and any(
-        ip_address(address) in ip_network(network)
-        for network in settings.TRUSTED_PROXIES
+        ip_address(address) in ip_network(network) for network in networks
     )

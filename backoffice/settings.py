@@ -54,6 +54,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "backoffice.request_id.RequestIdMiddleware",
     "backoffice.health.HealthMiddleware",
+    "backoffice.proxy.forward_auth.ForwardAuthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

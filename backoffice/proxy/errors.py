@@ -31,6 +31,7 @@ class Refusal(Enum):
     NOT_ALLOWED = 403, "not-allowed", "You may not use this service."
     NO_PROOF = 403, "no-proof", "This call must come from a page of this site."
     CROSS_SITE = 403, "cross-site", "Another site may not make this call."
+    NO_DOOR = 403, "no-door", "This address may not ask the gate."
     NO_SCRIPT = 403, "no-script", "Answers given here are data, never code."
     NO_ROUTE = 404, "no-route", "There is no such service."
     NO_METHOD = 405, "no-method", "This service does not take this method."

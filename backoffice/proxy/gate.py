@@ -118,8 +118,8 @@ def raw_target(request: HttpRequest) -> str:
     return f"{path}?{query}" if query else path
 
 
-def decide(request: HttpRequest, target: str) -> GatePass:
-    """The pass for this request.
+def decide(request: HttpRequest, target: str, can_upgrade: bool = False) -> GatePass:
+    """The pass for this request; `can_upgrade`: whether this door carries WebSockets.
 
     Raises Refused with the answer for the caller, SessionStoreError when the store
     cannot say whether the session is live, RouteTableError when no table is there.
@@ -131,7 +131,7 @@ def decide(request: HttpRequest, target: str) -> GatePass:
     if not route.admits(profile):
         raise Refused(Refusal.NOT_ALLOWED)
     _refuse_foreign_call(request)
-    _refuse_unfit_use(request)
+    _refuse_unfit_use(request, can_upgrade)
     return GatePass(profile, session_id, route, path.suffix)
 
 
@@ -240,10 +240,19 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{host}" + ("" if is_default else f":{parts.port}")
 
 
-def _refuse_unfit_use(request: HttpRequest) -> None:
+def _refuse_unfit_use(request: HttpRequest, can_upgrade: bool) -> None:
     upgrades = request.headers.get("Upgrade", "").lower().split(",")
     if "websocket" in {upgrade.strip() for upgrade in upgrades}:
-        raise Refused(Refusal.NO_UPGRADE)
+        if not can_upgrade:
+            raise Refused(Refusal.NO_UPGRADE)
+        # A page of any site may open a WebSocket here, and no script can add a header
+        # to one: what tells them apart is the browser's word alone (RFC 6455, 10.2).
+        origin = request.headers.get("Origin")
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        if origin is None or not _is_own_origin(request, origin):
+            raise Refused(Refusal.NO_PROOF, "origin")
+        if site != "same-origin":
+            raise Refused(Refusal.NO_PROOF, "site")
     # A worker installed from an upstream's file would sit in the browser of every
     # staff member and read all later calls, long after the file is gone.
     is_worker = "Service-Worker" in request.headers
