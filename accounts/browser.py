@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -21,8 +21,23 @@ class Browser:
     @classmethod
     def of(cls, request: HttpRequest) -> Browser:
         """The browser behind this request; the agent is cut, never trusted."""
-        agent = request.headers.get("User-Agent", "")[:MAX_AGENT]
+        agent = request.META.get("HTTP_USER_AGENT", "")[:MAX_AGENT]
         return cls(client_address(request), agent)
+
+    def as_remembered(self) -> Browser:
+        """What of it may be kept, by REMEMBER_ADDRESS and REMEMBER_DEVICE."""
+        return Browser(
+            self.address if settings.REMEMBER_ADDRESS else "",
+            self.agent if settings.REMEMBER_DEVICE else "",
+        )
+
+    def is_elsewhere(self, other: Browser) -> bool:
+        """Whether the networks differ, as far as both are known."""
+        return _differ(network(self.address), network(other.address))
+
+    def is_another_device(self, other: Browser) -> bool:
+        """Whether browser or system differ, whatever their versions."""
+        return _differ(kind_of_device(self.agent), kind_of_device(other.agent))
 
 
 def client_address(request: HttpRequest) -> str:
@@ -31,10 +46,17 @@ def client_address(request: HttpRequest) -> str:
     X-Forwarded-For is read from the right, and only as far as TRUSTED_PROXIES vouch
     for it: everything to the left of the first stranger is the stranger's own claim.
     """
-    address = request.META.get("REMOTE_ADDR", "")
-    hops = request.headers.get("X-Forwarded-For", "").split(",")
-    for hop in reversed(hops):
-        if not is_trusted_proxy(address):
+    remote = request.META.get("REMOTE_ADDR", "")
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    return _client_address(remote, forwarded, tuple(settings.TRUSTED_PROXIES))
+
+
+# Asked for at every request, and a browser's hops are the same every time.
+@lru_cache(maxsize=4096)
+def _client_address(remote: str, forwarded: str, trusted: tuple[str, ...]) -> str:
+    address = remote
+    for hop in reversed(forwarded.split(",")):
+        if not _is_within(address, trusted):
             break
         claimed = hop.strip()
         if not _is_address(claimed):
@@ -46,6 +68,28 @@ def client_address(request: HttpRequest) -> str:
 def device(agent: str) -> str:
     """The agent in words, as in "Chrome 156, Windows 11"; "" when it says nothing."""
     return _device(agent) if agent else ""
+
+
+@lru_cache(maxsize=4096)
+def kind_of_device(agent: str) -> str:
+    """Browser and system without their versions, as in "Chrome, Windows"."""
+    if not agent:
+        return ""
+    found = parse(agent)
+    parts = (found.user_agent, found.os)
+    return ", ".join(part.family for part in parts if part) or agent
+
+
+@lru_cache(maxsize=4096)
+def network(address: str) -> str:
+    """The network of an address, as in "203.0.113.0/24": /24, or /48 in IPv6."""
+    if not _is_address(address):
+        return ""
+    found = ip_address(address)
+    if isinstance(found, IPv6Address) and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    width = 24 if found.version == 4 else 48
+    return str(ip_network(f"{found}/{width}", strict=False))
 
 
 @lru_cache(maxsize=4096)
@@ -81,3 +125,7 @@ def _is_within(address: str, networks: tuple[str, ...]) -> bool:
     return _is_address(address) and any(
         ip_address(address) in ip_network(network) for network in networks
     )
+
+
+def _differ(one: str, other: str) -> bool:
+    return bool(one and other) and one != other

@@ -8,7 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from accounts import keys
+from accounts import keys, places
 from accounts.profile import StaffProfile
 
 
@@ -156,6 +156,34 @@ class Revocation(models.Model):
         issuer, _, name = self.target.partition("\n")
         named = keys.people if self.kind == self.Kind.PERSON else keys.origins
         return named(issuer, name)
+
+
+class SeenDevice(models.Model):
+    """A kind of device that a person has signed in with."""
+
+    MAX_KIND = 120
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="devices")
+    kind = models.CharField(max_length=MAX_KIND)
+    address = models.GenericIPAddressField(null=True)
+    session_id = models.CharField(max_length=24)
+    first_seen = models.DateTimeField(auto_now_add=True)
+    last_seen = models.DateTimeField()
+    # Whether the person has said that they know it.
+    is_answered = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ("-first_seen",)
+        constraints = (
+            models.UniqueConstraint(fields=("user", "kind"), name="one_row_a_device"),
+        )
+
+    def __str__(self) -> str:
+        return self.kind
+
+    @property
+    def place(self) -> str:
+        return str(places.in_words(self.address or ""))
 
 
 class AuditEntry(models.Model):

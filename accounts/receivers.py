@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 
-from accounts import audit, keys, profile
+from accounts import audit, devices, keys, limit, profile
 from accounts.browser import Browser
 from accounts.models import User
 from accounts.request import StaffRequest
@@ -21,12 +21,13 @@ def begin_session(
 ) -> None:
     """`user_logged_in`: makes the live session, of exactly what the sign-in found.
 
-    Raises PermissionDenied for a login that did not come through the provider.
+    Raises PermissionDenied for a login that did not come through the provider, and
+    LimitReached where one more session is refused.
     """
     found: sign_in.SignIn | None = getattr(user, "sign_in", None)
     if found is None:
         raise PermissionDenied("only the provider signs people in")
-    browser = Browser.of(request)
+    browser = Browser.of(request).as_remembered()
     found = found.seen_from(browser.address, browser.agent)
     django_keys = (USER_SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
     person = found.profile
@@ -39,13 +40,17 @@ def begin_session(
         since=found.started,
     )
     request.session.save()
+    session_id = str(request.session.session_id)
+    limit.keep(person, session_id)
     audit.record(
         audit.Event.SIGNED_IN,
         actor=person.username,
         subject=person.username,
-        session_id=request.session.session_id,
+        session_id=session_id,
         address=browser.address or None,
+        details={"agent": browser.agent, "provider": found.provider},
     )
+    devices.remember(user, browser, session_id)
 
 
 def end_sessions_at_loss_of_rights(

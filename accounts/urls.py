@@ -21,6 +21,7 @@ urlpatterns = [
     path("sign-out/", views.sign_out, name="sign-out"),
     path("signed-out/", views.signed_out, name="signed-out"),
     path("sessions/end-others/", views.end_other_sessions, name="end-other-sessions"),
+    path("devices/<int:pk>/known/", views.answer_device, name="answer-device"),
     path("sessions/<str:session_id>/end/", views.end_session, name="end-session"),
     path("sso/backchannel-logout/", backchannel_logout, name="backchannel-logout"),
     path("sso/frontchannel-logout/", frontchannel_logout, name="frontchannel-logout"),

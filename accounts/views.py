@@ -21,14 +21,17 @@ from social_core.actions import do_complete
 from social_core.exceptions import AuthSessionError
 from social_django.utils import psa
 
-from accounts import audit
+from accounts import audit, devices, ended
+from accounts.limit import LimitReached
 from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
 from accounts.sessions import live
+from accounts.sessions.middleware import read_cookie
 from accounts.sessions.store import SessionStore
 from accounts.sso import logout
 from accounts.sso.destination import own_path
+from accounts.sso.errors import Kind, SignInRefused
 
 # On the way to the last page: the provider could not be told.
 ALONE = "here-only"
@@ -42,14 +45,21 @@ def sign_in(request: StaffRequest) -> HttpResponseBase:
     target = own_path(request.GET.get(REDIRECT_FIELD_NAME), reverse("home"))
     if request.user.is_authenticated:
         return HttpResponseRedirect(target)
-    is_dead = request.session.record is None
-    brought = settings.SESSION_COOKIE_NAME in request.COOKIES
     context = {
         "next": target,
         "providers": [{"name": "oidc", "label": settings.OIDC_LABEL}],
-        "notice": "ended" if brought and is_dead else None,
+        **_story(request),
     }
     return render(request, "accounts/sign_in.html", context)
+
+
+def _story(request: StaffRequest) -> dict[str, Any]:
+    """What became of the session whose cookie this browser still has."""
+    brought = settings.SESSION_COOKIE_NAME in request.COOKIES
+    if not brought or request.session.record is not None:
+        return {}
+    session_key = read_cookie(request)
+    return {"has_ended": True, "ended": session_key and ended.story_of(session_key)}
 
 
 @require_GET
@@ -100,9 +110,16 @@ def _begin(backend: Any, user: User, social_user: Any) -> None:
         login(request, user)
     except UpdateError as error:
         # Ended while it was being made: a logout or a kill wins over the sign-in.
-        request.session.flush()
-        request.user = AnonymousUser()
+        _forget(request)
         raise AuthSessionError(backend, stage="pipeline") from error
+    except LimitReached as error:
+        _forget(request)
+        raise SignInRefused(backend, Kind.TOO_MANY, user.username) from error
+
+
+def _forget(request: StaffRequest) -> None:
+    request.session.flush()
+    request.user = AnonymousUser()
 
 
 @require_POST
@@ -157,6 +174,14 @@ def end_other_sessions(request: StaffRequest) -> HttpResponseBase:
     return redirect("sessions")
 
 
+@require_POST
+def answer_device(request: StaffRequest, pk: int) -> HttpResponseBase:
+    """Says that one knows the device that signed in."""
+    if request.user.is_authenticated:
+        devices.answer(request.user, pk, request.session.session_id)
+    return redirect("sessions")
+
+
 def _own_sessions(request: StaffRequest) -> list[live.LiveSession]:
     profile = StaffProfile.from_session(request.session)
     return live.of_person(profile.issuer, profile.sub) if profile else []
@@ -166,9 +191,9 @@ def _end_own(request: StaffRequest, session_ids: list[str]) -> None:
     profile = StaffProfile.from_session(request.session)
     name = profile.username if profile else ""
     outcome = live.end(session_ids, by=name, event=audit.Event.ENDED)
-    ended = len(outcome.ended)
-    text = ngettext("%(n)d session ended.", "%(n)d sessions ended.", ended)
-    messages.success(request, text % {"n": ended})
+    number = len(outcome.ended)
+    text = ngettext("%(n)d session ended.", "%(n)d sessions ended.", number)
+    messages.success(request, text % {"n": number})
 
 
 def _record_end(event: audit.Event, session_id: str, data: dict[str, Any]) -> None:

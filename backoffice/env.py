@@ -81,6 +81,33 @@ class Environment:
                 self.problem(name, str(error))
         return items
 
+    def named_networks(self, name: str) -> dict[str, str]:
+        """Networks and what people call them, as in `10.1.0.0/16=Seoul office`."""
+        found = {}
+        for item in self.names(name):
+            network, _, words = (part.strip() for part in item.partition("="))
+            try:
+                ip_network(network)
+            except ValueError as error:
+                self.problem(name, str(error))
+                continue
+            if not words:
+                self.problem(name, f"needs network=name, not {item!r}")
+            found[network] = words
+        return found
+
+    def choice(self, name: str, default: str, among: tuple[str, ...]) -> str:
+        """One of these words, exactly."""
+        value = self.text(name, default)
+        if value not in among:
+            self.problem(name, f"must be {' or '.join(among)}, not {value!r}")
+            return default
+        return value
+
+    def count(self, name: str, default: int) -> int:
+        """A whole number of things; 0 is one."""
+        return self._number(name, default, lowest=0, highest=1_000_000)
+
     def web_address(self, name: str, default: Any = _ABSENT) -> str:
         """An http(s) address; http only for this machine, unless DEBUG is on."""
         value = self.text(name, default)

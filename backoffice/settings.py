@@ -136,6 +136,16 @@ SESSION_ABSOLUTE_SECONDS = env.seconds("SESSION_ABSOLUTE_SECONDS", 8 * 3600)
 if SESSION_IDLE_SECONDS > SESSION_ABSOLUTE_SECONDS:
     env.problem("SESSION_IDLE_SECONDS", "must not exceed SESSION_ABSOLUTE_SECONDS")
 SESSION_SIGN_IN_SECONDS = 10 * 60
+SESSIONS_PER_PERSON = env.count("SESSIONS_PER_PERSON", 20)  # 0: as many as they like
+SESSIONS_PER_PERSON_POLICY = env.choice(
+    "SESSIONS_PER_PERSON_POLICY", "oldest-out", ("oldest-out", "newest-refused")
+)
+# Where a session is used from, and what is made of a change.
+REMEMBER_ADDRESS = env.boolean("REMEMBER_ADDRESS", True)
+REMEMBER_DEVICE = env.boolean("REMEMBER_DEVICE", True)
+DEVICE_MEMORY_DAYS = env.count("DEVICE_MEMORY_DAYS", 90)
+SESSION_CHANGE = env.choice("SESSION_CHANGE", "flag", ("flag", "end"))
+PLACES = env.named_networks("PLACES")
 
 # Sign-in ------------------------------------------------------------------
 

@@ -15,11 +15,12 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
-from accounts import audit, keys
+from accounts import audit, keys, places
 from accounts.browser import device
 from accounts.models import Revocation, User
 from accounts.profile import StaffProfile
 from accounts.sessions import clock, fence, index, ledger, values
+from accounts.sessions.change import Change, changes_in
 from accounts.sessions.connections import Nonsense, answering, client
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.index import Order
@@ -41,11 +42,16 @@ class LiveSession:
     last_used: datetime
     idle_ends: datetime
     ends: datetime
+    changes: tuple[Change, ...] = ()
     current: bool = False
 
     @property
     def device(self) -> str:
         return device(self.agent)
+
+    @property
+    def place(self) -> str:
+        return str(places.in_words(self.address))
 
     @classmethod
     def of(cls, record: Record, last_used: float, current: bool = False) -> LiveSession:
@@ -63,6 +69,7 @@ class LiveSession:
             last_used=_moment(last_used),
             idle_ends=_moment(min(last_used + record.idle, record.ends)),
             ends=_moment(record.ends),
+            changes=changes_in(record.data),
             current=current,
         )
 

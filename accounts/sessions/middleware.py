@@ -18,6 +18,7 @@ from django.utils.translation import get_language_from_request, override
 from accounts.keys import is_session_key
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.store import SessionStore
+from accounts.sessions.watched import WatchedSession
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class SessionMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         brought = read_cookie(request)
-        request.session = SessionStore(brought)
+        request.session = WatchedSession(brought, request)
         response = self.get_response(request)
         try:
             return self.keep(request, response, brought)

@@ -26,6 +26,7 @@ class Kind(StrEnum):
 
     NOT_STAFF = "not-staff"
     INACTIVE = "inactive"
+    TOO_MANY = "too-many-sessions"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     PROVIDER_DOWN = "provider-down"

@@ -128,7 +128,7 @@ def _record(request: HttpRequest, error: SocialAuthBaseException, kind: Kind) ->
         audit.record(
             audit.Event.SIGN_IN_REFUSED,
             subject=getattr(error, "subject", ""),
-            address=Browser.of(request).address or None,
+            address=Browser.of(request).as_remembered().address or None,
             reason=kind,
             details={
                 "code": error.code,

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from django.conf import settings
+from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from accounts import devices, history
+from accounts.models import SeenDevice
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
 from accounts.sessions import live
@@ -34,13 +38,14 @@ def home(request: StaffRequest) -> HttpResponseBase:
             for route in current_routes().routes_for(profile)
         ],
         "session": live.LiveSession.of(record, request.session.last_used, current=True),
+        "news": _news(request),
     }
     return render(request, "pages/home.html", context)
 
 
 @require_safe
 def sessions(request: StaffRequest) -> HttpResponseBase:
-    """My own sessions, this one marked."""
+    """My own sessions, this one marked, and how I have been signing in."""
     profile = StaffProfile.from_session(request.session)
     if profile is None:
         return redirect("sign-in")
@@ -49,4 +54,17 @@ def sessions(request: StaffRequest) -> HttpResponseBase:
         replace(session, current=session.id == current)
         for session in live.of_person(profile.issuer, profile.sub)
     ]
-    return render(request, "pages/sessions.html", {"sessions": found})
+    context = {
+        "sessions": found,
+        "news": _news(request),
+        "history": history.sign_ins_of(profile.username),
+        "at_most": settings.SESSIONS_PER_PERSON,
+    }
+    return render(request, "pages/sessions.html", context)
+
+
+def _news(request: StaffRequest) -> QuerySet[SeenDevice] | None:
+    """New devices that signed in as this person."""
+    if not request.user.is_authenticated:
+        return None
+    return devices.unanswered(request.user, request.session.session_id)

@@ -1,0 +1,103 @@
+"""What the audit tells of one person or one session, the newest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from accounts import places
+from accounts.audit import Event
+from accounts.browser import device
+from accounts.models import AuditEntry
+
+SIGN_INS_SHOWN = 10
+TIMELINE_SHOWN = 200
+
+WORDS: dict[str, str | Promise] = {
+    Event.SIGNED_IN: pgettext_lazy("event", "Signed in"),
+    Event.NEW_DEVICE: _("A device that is new"),
+    Event.SIGN_IN_REFUSED: _("Sign-in refused"),
+    Event.LIMIT_REACHED: _("Ended: too many sessions"),
+    Event.RENEWED: _("Rights confirmed by the provider"),
+    Event.RENEWAL_REFUSED: _("Rights no longer confirmed"),
+    Event.STEPPED_UP: _("Proved who they are again"),
+    Event.STEP_UP_REFUSED: _("A fresh sign-in was refused"),
+    Event.ADDRESS_CHANGED: _("Used from another network"),
+    Event.AGENT_CHANGED: _("Used with another device"),
+    Event.SIGNED_OUT: _("Signed out"),
+    Event.REPLACED: _("Replaced by a new sign-in"),
+    Event.ENDED: _("Ended by the person"),
+    Event.KILLED: _("Ended by a security admin"),
+    Event.EXPIRED: _("Expired"),
+    Event.LOGGED_OUT_BY_PROVIDER: _("Signed out by the provider"),
+    Event.CALL_REFUSED: _("Call refused"),
+}
+SIGN_INS = (Event.SIGNED_IN, Event.SIGN_IN_REFUSED, Event.LIMIT_REACHED)
+ENDS = (
+    Event.SIGNED_OUT,
+    Event.REPLACED,
+    Event.ENDED,
+    Event.KILLED,
+    Event.EXPIRED,
+    Event.LOGGED_OUT_BY_PROVIDER,
+    Event.LIMIT_REACHED,
+)
+# What deserves a second look.
+FLAGS = (
+    Event.NEW_DEVICE,
+    Event.SIGN_IN_REFUSED,
+    Event.RENEWAL_REFUSED,
+    Event.STEP_UP_REFUSED,
+    Event.ADDRESS_CHANGED,
+    Event.AGENT_CHANGED,
+    Event.CALL_REFUSED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One thing that happened, in words."""
+
+    at: datetime
+    event: str
+    words: str
+    by: str
+    address: str
+    place: str
+    device: str
+    reason: str
+    is_flag: bool
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> Moment:
+        details = entry.details if isinstance(entry.details, dict) else {}
+        address = entry.address or ""
+        return cls(
+            at=entry.at,
+            event=entry.event,
+            words=str(WORDS.get(entry.event, entry.event)),
+            by="" if entry.actor == entry.subject else entry.actor,
+            address=address,
+            place=str(places.in_words(address)),
+            device=device(str(details.get("agent", ""))),
+            reason=entry.reason,
+            is_flag=entry.event in FLAGS,
+        )
+
+
+def sign_ins_of(username: str) -> list[Moment]:
+    """The person's last sign-ins, and those that were refused."""
+    found = AuditEntry.objects.filter(subject=username, event__in=SIGN_INS).order_by(
+        "-pk"
+    )[:SIGN_INS_SHOWN]
+    return [Moment.of(entry) for entry in found]
+
+
+def of_session(session_id: str) -> list[Moment]:
+    """Everything recorded of one session, also when it is no more."""
+    found = AuditEntry.objects.filter(session_id=session_id).order_by("-pk")
+    return [Moment.of(entry) for entry in found[:TIMELINE_SHOWN]]
