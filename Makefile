@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-provider check fix bench clean
+.PHONY: help setup demo serve test test-provider check fix bench bench-sessions bench-proxy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,8 +68,13 @@ fix: setup ## format and mend what can be mended by machine
 	$(BIN)/ruff format .
 	$(BIN)/djangofmt templates
 
-bench: setup ## measure; prints a table and writes benchmarks/README.md
+bench: bench-sessions bench-proxy ## measure both; prints tables and writes benchmarks/README.md
+
+bench-sessions: setup ## measure the session engine
 	@$(BIN)/python -m benchmarks.sessions
+
+bench-proxy: setup ## measure the doors beside their peers
+	@$(BIN)/python -m benchmarks.proxy
 
 clean: ## remove the environment and the demo's state
 	rm -rf .venv .demo static
