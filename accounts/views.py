@@ -47,7 +47,7 @@ def sign_in(request: StaffRequest) -> HttpResponseBase:
         return HttpResponseRedirect(target)
     context = {
         "next": target,
-        "providers": [{"name": "oidc", "label": settings.OIDC_LABEL}],
+        "providers": settings.PROVIDERS,
         **_story(request),
     }
     return render(request, "accounts/sign_in.html", context)

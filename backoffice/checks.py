@@ -25,7 +25,7 @@ def check_site(**kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if not settings.SERVED_OVER_HTTPS:
         found.append(Error("SITE_URL must use https.", id="backoffice.E002"))
-    if settings.OIDC_ISSUER.startswith("http://"):
+    if any(each.issuer.startswith("http://") for each in settings.PROVIDERS):
         found.append(Error("OIDC_ISSUER must use https.", id="backoffice.E003"))
     if not settings.ADMIN_GROUPS:
         found.append(

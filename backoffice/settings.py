@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
+from backoffice import providers
 from backoffice.env import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -149,33 +150,15 @@ PLACES = env.named_networks("PLACES")
 
 # Sign-in ------------------------------------------------------------------
 
-OIDC_ISSUER = env.web_address("OIDC_ISSUER")
-OIDC_LABEL = env.text("OIDC_LABEL", urlsplit(OIDC_ISSUER).hostname or "SSO")
-OIDC_GROUPS_CLAIM = env.text("OIDC_GROUPS_CLAIM", "groups")
-STAFF_GROUPS = frozenset(env.names("STAFF_GROUPS"))
-ADMIN_GROUPS = frozenset(env.names("ADMIN_GROUPS"))
-OPERATOR_GROUPS = frozenset(env.names("OPERATOR_GROUPS"))
-AUDITOR_GROUPS = frozenset(env.names("AUDITOR_GROUPS"))
-PROFILE_URL = env.web_address("PROFILE_URL", "")
-if not STAFF_GROUPS:
-    env.problem("STAFF_GROUPS", "is required: name the groups that may sign in")
-
-# Never `none`, and never HS256: its key is a secret that the provider shares with us.
-ASYMMETRIC = {"EdDSA"} | {
-    f"{k}{n}" for k in ("RS", "PS", "ES") for n in (256, 384, 512)
-}
-OIDC_ALGORITHMS = env.names("OIDC_ALGORITHMS", "RS256")
-if not set(OIDC_ALGORITHMS) <= ASYMMETRIC:
-    env.problem("OIDC_ALGORITHMS", f"must be among {' '.join(sorted(ASYMMETRIC))}")
-OIDC_TRUSTED_AUDIENCES = env.names("OIDC_TRUSTED_AUDIENCES")
-OIDC_MAX_AGE = env.seconds("OIDC_MAX_AGE", 1) if env.text("OIDC_MAX_AGE", "") else None
-OIDC_ACR_VALUES = env.text("OIDC_ACR_VALUES", "").replace(",", " ").split()
-# The one leeway between the provider's clock and ours, for exp, iat, nbf, auth_time.
+PROVIDERS = providers.read(env)
+# Each a set of groups as they stand in profiles: of the first provider by their own
+# names, of the others as `<provider>:<group>`.
+STAFF_GROUPS = providers.groups(env, PROVIDERS, "STAFF_GROUPS")
+ADMIN_GROUPS = providers.groups(env, PROVIDERS, "ADMIN_GROUPS")
+OPERATOR_GROUPS = providers.groups(env, PROVIDERS, "OPERATOR_GROUPS")
+AUDITOR_GROUPS = providers.groups(env, PROVIDERS, "AUDITOR_GROUPS")
+# The one leeway between a provider's clock and ours, for exp, iat, nbf, auth_time.
 OIDC_LEEWAY_SECONDS = 60
-OIDC_PROXY = env.text("OIDC_PROXY", "")
-OIDC_CA_FILE = env.path("OIDC_CA_FILE")
-if OIDC_CA_FILE is not None and not OIDC_CA_FILE.is_file():
-    env.problem("OIDC_CA_FILE", f"is no file: {str(OIDC_CA_FILE)!r}")
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
@@ -198,26 +181,11 @@ SOCIAL_AUTH_PIPELINE = (
     "social_core.pipeline.social_auth.associate_user",
     "accounts.sso.pipeline.attach_sign_in",
 )
-SOCIAL_AUTH_OIDC_OIDC_ENDPOINT = OIDC_ISSUER.rstrip("/")
-SOCIAL_AUTH_OIDC_ID_TOKEN_ISSUER = OIDC_ISSUER
-SOCIAL_AUTH_OIDC_KEY = env.text("OIDC_CLIENT_ID")
-SOCIAL_AUTH_OIDC_SECRET = env.text("OIDC_CLIENT_SECRET")
-SOCIAL_AUTH_OIDC_SCOPE = env.text("OIDC_SCOPES", "").replace(",", " ").split()
-SOCIAL_AUTH_OIDC_GROUPS_KEY = OIDC_GROUPS_CLAIM
-SOCIAL_AUTH_OIDC_USE_PKCE = True
-SOCIAL_AUTH_OIDC_STATE_LIFETIME = SESSION_SIGN_IN_SECONDS
-SOCIAL_AUTH_OIDC_NONCE_LIFETIME = SESSION_SIGN_IN_SECONDS
-SOCIAL_AUTH_OIDC_JWT_LEEWAY = OIDC_LEEWAY_SECONDS
-SOCIAL_AUTH_OIDC_JWT_ALGORITHMS = OIDC_ALGORITHMS
-SOCIAL_AUTH_OIDC_MAX_AGE = OIDC_MAX_AGE
-SOCIAL_AUTH_OIDC_ACR_VALUES = " ".join(OIDC_ACR_VALUES) or None
-SOCIAL_AUTH_OIDC_VERIFY_SSL = str(OIDC_CA_FILE) if OIDC_CA_FILE else True
-SOCIAL_AUTH_OIDC_PROXIES = (
-    {"http": OIDC_PROXY, "https": OIDC_PROXY} if OIDC_PROXY else None
-)
-OIDC_LOGOUT_ACCEPTS_PLAIN_TYP = env.boolean("OIDC_LOGOUT_ACCEPTS_PLAIN_TYP", False)
-OIDC_LOGOUT_ACCEPTS_NO_EXP = env.boolean("OIDC_LOGOUT_ACCEPTS_NO_EXP", False)
-OIDC_FRONTCHANNEL_LOGOUT = env.boolean("OIDC_FRONTCHANNEL_LOGOUT", False)
+# The rest is of each provider (accounts.sso.backend).
+SOCIAL_AUTH_USE_PKCE = True
+SOCIAL_AUTH_STATE_LIFETIME = SESSION_SIGN_IN_SECONDS
+SOCIAL_AUTH_NONCE_LIFETIME = SESSION_SIGN_IN_SECONDS
+SOCIAL_AUTH_JWT_LEEWAY = OIDC_LEEWAY_SECONDS
 
 # The routes ---------------------------------------------------------------
 
@@ -247,7 +215,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "form-action": [SELF, "https:", _origin(OIDC_ISSUER)],
+        "form-action": [SELF, "https:", *(_origin(each.issuer) for each in PROVIDERS)],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
         "object-src": [NONE],

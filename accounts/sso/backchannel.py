@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.db import DatabaseError
@@ -32,9 +31,10 @@ from accounts.models import User
 from accounts.sessions import clock, index, live
 from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import SessionStoreError
-from accounts.sso import keyset, logout_token, replay
+from accounts.sso import keyset, logout_token, providers, replay
 from accounts.sso.keyset import Key
-from accounts.sso.logout_token import LogoutToken, Refused, Rules
+from accounts.sso.logout_token import FindKeys, LogoutToken, Refused, Rules, is_name
+from accounts.sso.providers import Provider
 
 log = logging.getLogger(__name__)
 
@@ -78,21 +78,25 @@ def _only_token(request: HttpRequest) -> str:
 
 
 def _proved(text: str) -> LogoutToken:
-    backend = _backend()
+    # Whose token it is stands in the token; that it is theirs, `verify` finds out, by
+    # the keys and the rules of that provider alone.
+    provider = providers.of_issuer(logout_token.claimed_issuer(text))
+    if provider is None:
+        raise Refused("iss is none of our providers")
     rules = Rules(
-        issuer=settings.OIDC_ISSUER,
-        client_id=settings.SOCIAL_AUTH_OIDC_KEY,
-        algorithms=frozenset(backend.setting("JWT_ALGORITHMS", backend.JWT_ALGORITHMS)),
-        accepts_plain_typ=settings.OIDC_LOGOUT_ACCEPTS_PLAIN_TYP,
-        accepts_no_exp=settings.OIDC_LOGOUT_ACCEPTS_NO_EXP,
+        issuer=provider.issuer,
+        client_id=provider.client_id,
+        algorithms=frozenset(provider.algorithms),
+        accepts_plain_typ=provider.logout_accepts_plain_typ,
+        accepts_no_exp=provider.logout_accepts_no_exp,
     )
     # The host's clock and not the limits' own: that one never goes back, not even when
     # the host's was wrong, and then every true token would be too old.
-    return logout_token.verify(text, rules, _published_keys, time.time())
+    return logout_token.verify(text, rules, _keys_of(provider), time.time())
 
 
 def _carry_out(token: LogoutToken) -> None:
-    about = {"jti": token.jti, "sid": token.sid}
+    about = {"iss": token.issuer, "jti": token.jti, "sid": token.sid}
     try:
         is_new = replay.take(token)
     except SessionStoreError:
@@ -168,25 +172,26 @@ def _record(token: LogoutToken, outcome: live.Outcome) -> None:
 
 
 def _reason(token: LogoutToken) -> str:
-    return f"back-channel logout, {_about({'jti': token.jti, 'sid': token.sid})}"
+    about = {"iss": token.issuer, "jti": token.jti, "sid": token.sid}
+    return f"back-channel logout, {_about(about)}"
 
 
 def _about(claims: Mapping[str, Any]) -> str:
     """Which token and which session, by names that tell only us which they are."""
-    jti, sid = claims.get("jti"), claims.get("sid")
-    issuer = settings.OIDC_ISSUER
-    token = keys.logout_token(issuer, str(jti)) if logout_token.is_name(jti) else "-"
-    origin = keys.origin(issuer, str(sid)) if logout_token.is_name(sid) else "-"
+    issuer, jti, sid = str(claims.get("iss")), claims.get("jti"), claims.get("sid")
+    token = keys.logout_token(issuer, str(jti)) if is_name(jti) else "-"
+    origin = keys.origin(issuer, str(sid)) if is_name(sid) else "-"
     return f"jti={token.rpartition(':')[2]} sid={origin.rpartition(':')[2]}"
 
 
-def _published_keys(kid: str | None) -> list[Key]:
-    try:
-        return keyset.find(_backend(), kid)
-    except SocialAuthBaseException as error:
-        log.warning("keys_not_known code=%s", error.code)
-        return []
+def _keys_of(provider: Provider) -> FindKeys:
+    backend = load_backend(load_strategy(), provider.name, None)
 
+    def published(kid: str | None) -> list[Key]:
+        try:
+            return keyset.find(backend, kid)
+        except SocialAuthBaseException as error:
+            log.warning("keys_not_known code=%s", error.code)
+            return []
 
-def _backend() -> Any:
-    return load_backend(load_strategy(), "oidc", None)
+    return published

@@ -12,27 +12,22 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import quote_plus
 
 import jwt
-import requests
 from django.conf import settings
-from social_core.backends.open_id_connect import OpenIdConnectAuth
 from social_core.exceptions import AuthResponseError, SocialAuthBaseException
-from social_core.utils import http_error
 
 from accounts.models import User
-from accounts.sso import begun, discovery, fetch, keyset
-from accounts.sso.claims import is_moment
+from accounts.sso import begun, keyset
+from accounts.sso.claims import is_moment, laid_over
+from accounts.sso.conversation import Conversation
 from accounts.sso.logout_token import is_name
 
 TOKEN_FIELDS = frozenset({"access_token", "id_token", "refresh_token"})
-AGENT = "Backoffice"
 
 
-class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
-    name = "oidc"
-    DEFAULT_USE_PKCE = True
+class StaffOpenIdConnect(Conversation):
+    """One sign-in through one provider; SiteStrategy makes it, by name."""
 
     @property
     def started(self) -> int:
@@ -51,7 +46,9 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
     @property
     def has_begun(self) -> bool:
         """Whether a sign-in of this browser is under way, in whatever tab."""
-        return bool(self.strategy.session_get(self._transaction_index_key()))
+        names = [each.name for each in settings.PROVIDERS]
+        index = self._transaction_index_key().removeprefix(self.name)
+        return any(self.strategy.session_get(f"{name}{index}") for name in names)
 
     # The way there --------------------------------------------------------
 
@@ -87,83 +84,10 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
         said = self.data.get("iss")
         key = "authorization_response_iss_parameter_supported"
         is_due = self.oidc_config().get(key) is True
-        if said != settings.OIDC_ISSUER if said is not None else is_due:
+        if said != self.provider.issuer if said is not None else is_due:
             raise self._wrong("iss", stage="callback")
 
-    # Asking the provider --------------------------------------------------
-
-    def request(
-        self,
-        url: str,
-        *,
-        method: Any = "GET",
-        headers: Any = None,
-        data: Any = None,
-        json: Any = None,
-        auth: Any = None,
-        params: Any = None,
-        timeout: Any = None,
-        stage: Any = "user_info",
-    ) -> requests.Response:
-        """Every request to the provider and to PROFILE_URL; fetch says how.
-
-        `timeout` is not for the caller to choose. Raises AuthProviderError,
-        AuthResponseError or, for an address that is no good, AuthConfigurationError.
-        """
-        asked = requests.Request(
-            method,
-            url,
-            headers={"User-Agent": AGENT, **(headers or {})},
-            data=data,
-            json=json,
-            auth=auth,
-            params=params,
-        )
-        verify, proxies = self.setting("VERIFY_SSL", True), self.setting("PROXIES")
-        try:
-            answer = fetch.fetch(asked, verify=verify, proxies=proxies)
-            answer.raise_for_status()
-        except requests.HTTPError as error:
-            raise self._refused(error, stage) from None
-        except requests.RequestException as error:
-            raise fetch.failure(self, error, stage) from None
-        return answer
-
-    def _refused(self, error: requests.HTTPError, stage: Any) -> Exception:
-        try:
-            return http_error(self, error, stage=stage)
-        except RecursionError:
-            return AuthResponseError(self, code="malformed_response", stage=stage)
-
-    def get_json(self, url: str, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().get_json(url, *args, **kwargs)
-        except RecursionError:
-            # A megabyte of opening brackets.
-            stage = kwargs.get("stage", "user_info")
-            raise AuthResponseError(
-                self, code="malformed_response", stage=stage
-            ) from None
-
-    def oidc_config(self) -> dict[str, Any]:
-        return discovery.configuration(self, self.oidc_config_url())
-
-    def end_session_endpoint(self) -> str | None:
-        """Where the provider ends its own session, if it says so."""
-        endpoint = self.oidc_config().get("end_session_endpoint")
-        return endpoint if isinstance(endpoint, str) else None
-
-    def get_remote_jwks_keys(self, uri: str | None = None) -> list[keyset.Key]:
-        published = self.get_json(uri or self.jwks_uri(), stage="token_validation")
-        return keyset.read(published, self)
-
     # The ID token ---------------------------------------------------------
-
-    def auth_complete_credentials(self) -> Any:
-        credentials = super().auth_complete_credentials()
-        # Form-encoded before they are joined (RFC 6749, 2.3.1): a secret with a colon,
-        # a percent sign or a letter beyond Latin-1 in it would be another one.
-        return credentials and tuple(quote_plus(part) for part in credentials)
 
     def request_access_token(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         tokens = super().request_access_token(*args, **kwargs)
@@ -189,7 +113,7 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
     def validate_authorized_party(self, claims: Any, client_id: str) -> None:
         """For us, and for nobody else whom we do not know (Core 3.1.3.7, 3 to 5)."""
         super().validate_authorized_party(claims, client_id)
-        trusted = {client_id, *settings.OIDC_TRUSTED_AUDIENCES}
+        trusted = {client_id, *self.provider.trusted_audiences}
         if not self.id_token_audiences(claims.get("aud")) <= trusted:
             raise self._wrong("aud")
 
@@ -244,6 +168,19 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
         tokens = dict(kwargs.get("response") or {})
         return super().do_auth(access_token, *args, tokens=tokens, **kwargs)
 
+    def user_data(self, access_token: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """UserInfo, and over it what the company's own profile API says.
+
+        A provider without UserInfo has said all that it knows in the ID token.
+        """
+        if self.oidc_config().get("userinfo_endpoint") is None:
+            found = dict(self.id_token or {})
+        else:
+            found = super().user_data(access_token, *args, **kwargs) or {}
+        if not self.provider.profile_url:
+            return found
+        return laid_over(found, self.company_profile(access_token))
+
     def validate_userinfo_sub(self, userinfo: Any) -> Any:
         if not isinstance(userinfo, dict) or not userinfo.get("sub"):
             raise self._wrong("sub", code="missing_claim", stage="user_info")
@@ -257,7 +194,8 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
         """
         subject = (self.id_token or {}).get("sub")
         found: Any = self.get_json(
-            settings.PROFILE_URL, headers={"Authorization": f"Bearer {access_token}"}
+            self.provider.profile_url,
+            headers={"Authorization": f"Bearer {access_token}"},
         )
         is_this_person = isinstance(found, dict) and (
             found.get("sub", subject) == subject
@@ -270,7 +208,7 @@ class StaffOpenIdConnect(OpenIdConnectAuth[Any]):
 
     def get_user_id(self, details: Any, response: Any) -> str:
         subject = super().get_user_id(details, response)
-        return User.identity_of(settings.OIDC_ISSUER, str(subject))
+        return User.identity_of(self.provider.issuer, str(subject))
 
     def extra_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return {}

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from social_core.exceptions import AuthResponseError
 
 from accounts.sso.documents import Document
@@ -25,7 +24,8 @@ def configuration(backend: Any, url: str) -> dict[str, Any]:
     Raises AuthProviderError when it cannot be had and AuthResponseError when it is
     not the configured issuer's; such a one is never remembered.
     """
-    document = _documents.setdefault(url, Document("discovery"))
+    issuer = backend.provider.issuer
+    document = _documents.setdefault(issuer, Document("discovery"))
     return document.get(lambda: _checked(backend.get_json(url, stage="begin"), backend))
 
 
@@ -38,7 +38,7 @@ def _checked(found: Any, backend: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise AuthResponseError(backend, code="malformed_response", stage="begin")
     # Else another issuer's document could name its own keys as this one's (4.3).
-    if found.get("issuer") != settings.OIDC_ISSUER:
+    if found.get("issuer") != backend.provider.issuer:
         raise AuthResponseError(
             backend, claim="issuer", code="invalid_claim", stage="begin"
         )

@@ -3,7 +3,8 @@
 The provider's page loads this address in a frame of the person's browser. No cookie
 comes with that request, so it is about whoever has the `sid` that it names, and anybody
 who knows a `sid` can send it. All they can do with it is to sign that session out. Off
-unless OIDC_FRONTCHANNEL_LOGOUT is on; the back channel needs no browser and no luck.
+unless that provider's OIDC_FRONTCHANNEL_LOGOUT is on; the back channel needs no browser
+and no luck.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from django.views.decorators.http import require_safe
 from accounts import keys
 from accounts.sessions import clock, index, live
 from accounts.sessions.connections import answering, client
+from accounts.sso import providers
 from accounts.sso.logout_token import is_name
 
 log = logging.getLogger(__name__)
@@ -32,19 +34,21 @@ log = logging.getLogger(__name__)
 @login_not_required
 def frontchannel_logout(request: HttpRequest) -> HttpResponse:
     """Ends the sessions of (iss, sid); says 200 whether there were any or not."""
-    if not settings.OIDC_FRONTCHANNEL_LOGOUT:
+    if not any(each.frontchannel_logout for each in settings.PROVIDERS):
         raise Http404
-    issuer, sid = request.GET.get("iss"), request.GET.get("sid", "")
-    if issuer != settings.OIDC_ISSUER or not is_name(sid):
+    provider = providers.of_issuer(request.GET.get("iss"))
+    sid = request.GET.get("sid", "")
+    if provider is None or not provider.frontchannel_logout or not is_name(sid):
         log.warning("frontchannel_logout_refused")
-        return _framed(HttpResponse(status=400))
+        return HttpResponse(status=400)
+    issuer = provider.issuer
     # Only what is live is worth a row in the ledger: strangers must not fill it.
     if _is_live(issuer, sid):
         outcome = live.end_origin(
             issuer, sid, by="provider", reason="front-channel logout"
         )
         log.info("frontchannel_logout_accepted ended=%d", len(outcome.ended))
-    return _framed(HttpResponse(status=200))
+    return _framed(HttpResponse(status=200), issuer)
 
 
 def _is_live(issuer: str, sid: str) -> bool:
@@ -53,9 +57,9 @@ def _is_live(issuer: str, sid: str) -> bool:
         return bool(index.listed(client(), names, clock.now()))
 
 
-def _framed(response: HttpResponse) -> HttpResponse:
+def _framed(response: HttpResponse, issuer: str) -> HttpResponse:
     """Lets the provider, and nobody else, show this (empty) answer in a frame."""
-    origin = "{0.scheme}://{0.netloc}".format(urlsplit(settings.OIDC_ISSUER))
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(issuer))
     response["Content-Security-Policy"] = (
         f"default-src 'none'; frame-ancestors {origin}"
     )

@@ -16,7 +16,8 @@ from accounts.sso.documents import Document
 
 Key = dict[str, Any]
 
-_documents: dict[str, Document[list[Key]]] = {}
+# Each provider's own, also where two publish them at one address.
+_documents: dict[tuple[str, str], Document[list[Key]]] = {}
 
 
 def find(backend: Any, kid: str | None) -> list[Key]:
@@ -77,8 +78,8 @@ def read(published: Any, backend: Any) -> list[Key]:
 
 
 def _document(backend: Any) -> Document[list[Key]]:
-    uri = backend.jwks_uri()
-    return _documents.setdefault(uri, Document("jwks"))
+    place = (backend.provider.issuer, backend.jwks_uri())
+    return _documents.setdefault(place, Document("jwks"))
 
 
 def _named(kid: str | None, keys: list[Key]) -> list[Key]:

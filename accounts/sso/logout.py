@@ -13,7 +13,8 @@ from django.utils.crypto import constant_time_compare
 from social_core.exceptions import SocialAuthBaseException
 from social_django.utils import load_backend, load_strategy
 
-from accounts.sso import sign_in
+from accounts.profile import StaffProfile
+from accounts.sso import providers, sign_in
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +25,17 @@ STATE_SECONDS = 600
 def provider_sign_out(request: HttpRequest, found: dict[str, Any]) -> tuple[str, str]:
     """Where the provider ends its session, and the state it must bring back.
 
-    `found` is the session's `sign_in`. Both are "" when the provider cannot be asked
+    `found` is what `sign_in_of` gives. Both are "" when the provider cannot be asked
     or has no such place: our own session is over either way (OpenID Connect
     RP-Initiated Logout 1.0).
     """
+    backend = _backend_of(request, found)
     try:
-        backend = load_backend(load_strategy(request), found["provider"], None)
-        endpoint = backend.end_session_endpoint()
-    except (SocialAuthBaseException, KeyError) as error:
+        endpoint = backend and backend.end_session_endpoint()
+    except SocialAuthBaseException as error:
         log.warning("provider_not_told error=%s", type(error).__name__)
         return "", ""
-    if not endpoint:
+    if not backend or not endpoint:
         return "", ""
     state = secrets.token_urlsafe(24)
     query = {
@@ -72,4 +73,17 @@ def came_back(request: HttpRequest) -> bool:
 def sign_in_of(request: HttpRequest) -> dict[str, Any]:
     """How the present session was signed in; empty when there is none."""
     found: dict[str, Any] = request.session.get(sign_in.SESSION_KEY, {})
-    return found
+    profile = StaffProfile.from_session(request.session)
+    return {**found, "issuer": profile.issuer} if found and profile else {}
+
+
+def _backend_of(request: HttpRequest, found: dict[str, Any]) -> Any:
+    """The provider that this session came through; None if it is set up no more.
+
+    By name and issuer: the name may be another provider's by now, which must not read
+    what the ID token says.
+    """
+    provider = providers.of_issuer(found.get("issuer"))
+    if provider is None or provider.name != found.get("provider"):
+        return None
+    return load_backend(load_strategy(request), provider.name, None)

@@ -103,6 +103,11 @@ def verify(token: str, rules: Rules, find_keys: FindKeys, now: float) -> LogoutT
     )
 
 
+def claimed_issuer(token: str) -> object:
+    """Whose token this claims to be: nothing is proved. Raises Refused for no token."""
+    return _parsed(token, 0).claims.get("iss")
+
+
 def is_name(value: object) -> bool:
     """Whether this can be the name of something: printable text of a sane length.
 

@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.sessions import live
 from accounts.sso import standing
-from accounts.sso.claims import is_moment, readable
+from accounts.sso.claims import is_moment, laid_over, readable, verified_domain
 from accounts.sso.errors import Kind, SignInRefused
 from accounts.sso.sign_in import SignIn
 
@@ -24,42 +24,47 @@ MAX_ADDRESS = 254
 def read_profile(
     backend: Any,
     response: dict[str, Any],
-    tokens: dict[str, Any],
     groups: list[str] | None,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """What the company says about this person, from UserInfo and PROFILE_URL.
+    """What the company says about this person: PROFILE_URL, UserInfo, the ID token.
+
+    `said` is all of it, the first of them first.
 
     Groups that are missing, of another type or truncated refuse the sign-in
     (social_core.groups); empty means "in none", never "in all".
     """
     sub = backend.id_token["sub"]
-    if settings.PROFILE_URL:
-        response = {**response, **backend.company_profile(tokens["access_token"])}
-        groups = backend.get_user_groups(response)
-    email = _address(response.get("email"))
-    username = readable(response.get("preferred_username"), MAX_TEXT) or email or sub
+    said = laid_over(backend.id_token, response)
+    email = _address(said.get("email"))
+    username = readable(said.get("preferred_username"), MAX_TEXT) or email or sub
     return {
+        "said": said,
         "profile": StaffProfile(
-            issuer=settings.OIDC_ISSUER,
+            issuer=backend.provider.issuer,
             sub=sub,
             username=username,
-            name=readable(response.get("name"), MAX_TEXT) or username,
+            name=readable(said.get("name"), MAX_TEXT) or username,
             email=email,
-            department=readable(response.get("department"), MAX_TEXT),
-            groups=tuple(group for group in groups or () if group.isprintable()),
-        )
+            department=readable(said.get("department"), MAX_TEXT),
+            groups=backend.provider.groups(groups or ()),
+        ),
     }
 
 
-def admit_staff(backend: Any, profile: StaffProfile, **kwargs: Any) -> None:
-    """Refuses whoever is in none of STAFF_GROUPS, and whose account is disabled.
+def admit_staff(
+    backend: Any, profile: StaffProfile, said: dict[str, Any], **kwargs: Any
+) -> None:
+    """Refuses who is in neither STAFF_GROUPS nor STAFF_DOMAINS, or was disabled.
 
     What such a person still has open elsewhere ends now.
     """
     identity = User.identity_of(profile.issuer, profile.sub)
     user = User.objects.filter(identity=identity).first()
-    if not profile.belongs_to(settings.STAFF_GROUPS):
+    is_staff = profile.belongs_to(settings.STAFF_GROUPS) or (
+        verified_domain(said) in backend.provider.staff_domains
+    )
+    if not is_staff:
         if user:
             live.end_person(user, by="provider", reason="no longer staff")
         raise SignInRefused(backend, Kind.NOT_STAFF, profile.username)

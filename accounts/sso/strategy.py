@@ -5,8 +5,11 @@ from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
+from social_core.exceptions import AuthConfigurationError
 from social_django.strategy import DjangoStrategy
 
+from accounts.sso import providers
+from accounts.sso.backend import StaffOpenIdConnect
 from accounts.sso.destination import own_path
 
 
@@ -16,6 +19,17 @@ class SiteStrategy(DjangoStrategy):
     Addresses are built from SITE_URL and not from the request's Host header, and the
     place to return to is one of our own paths or nothing.
     """
+
+    def get_backend(
+        self, name: str, redirect_uri: str | None = None, **kwargs: Any
+    ) -> StaffOpenIdConnect:
+        """The provider of this name. Raises AuthConfigurationError if there is none."""
+        provider = providers.named(name)
+        if provider is None:
+            raise AuthConfigurationError(
+                None, name, code="backend_missing", parameter="backend"
+            )
+        return StaffOpenIdConnect(self, redirect_uri, provider)
 
     def build_absolute_uri(self, path: str | None = None) -> str:
         return urljoin(f"{settings.SITE_URL}/", path or "")

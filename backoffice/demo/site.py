@@ -19,7 +19,7 @@ CONFIGURATION = (
     "DATABASE_",
     "REDIS_",
     "OIDC_",
-    "STAFF_GROUPS",
+    "STAFF_",
     "ADMIN_GROUPS",
     "OPERATOR_GROUPS",
     "AUDITOR_GROUPS",

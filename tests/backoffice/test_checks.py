@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
+from accounts.sso.providers import Provider
 from backoffice.checks import check_routes, check_site
 from backoffice.demo.store import EmbeddedStore
 from tests.journeys.site import ROOT
@@ -88,7 +89,11 @@ def test_no_route_table_is_no_error(settings: Settings) -> None:
     ("name", "value", "expected"),
     [
         ("SERVED_OVER_HTTPS", False, "backoffice.E002"),
-        ("OIDC_ISSUER", "http://idp.example.com", "backoffice.E003"),
+        (
+            "PROVIDERS",
+            (Provider("oidc", "http://idp.example", "", ""),),
+            "backoffice.E003",
+        ),
         ("ADMIN_GROUPS", frozenset(), "backoffice.W001"),
     ],
 )
@@ -96,7 +101,7 @@ def test_site_check(
     settings: Settings, name: str, value: object, expected: str
 ) -> None:
     settings.SERVED_OVER_HTTPS = True
-    settings.OIDC_ISSUER = "https://idp.example.com"
+    settings.PROVIDERS = (Provider("oidc", "https://idp.example", "", ""),)
     assert check_site() == []
     setattr(settings, name, value)
     assert ids(check_site()) == {expected}

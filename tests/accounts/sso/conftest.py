@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
@@ -42,11 +44,18 @@ def idp(
     company.state.staff = staff
 
 
-def use_provider(settings: Settings, provider: Provider) -> None:
-    settings.OIDC_ISSUER = provider.issuer
-    settings.SOCIAL_AUTH_OIDC_OIDC_ENDPOINT = provider.issuer
-    settings.SOCIAL_AUTH_OIDC_ID_TOKEN_ISSUER = provider.issuer
-    settings.SOCIAL_AUTH_OIDC_SECRET = SECRET
+def use_provider(settings: Settings, provider: Provider, **changes: Any) -> None:
+    """Makes this the one provider of the site."""
+    first = replace(
+        settings.PROVIDERS[0], issuer=provider.issuer, client_secret=SECRET, **changes
+    )
+    settings.PROVIDERS = (first,)
+
+
+def set_up(settings: Settings, **changes: Any) -> None:
+    """Sets the first provider up in another way."""
+    first, *others = settings.PROVIDERS
+    settings.PROVIDERS = (replace(first, **changes), *others)
 
 
 @pytest.fixture

@@ -35,15 +35,21 @@ def move(provider: Provider, sub: str, *groups: str) -> None:
 
 
 class Person:
-    def __init__(self, provider: Provider, sub: str = SUPPORT) -> None:
-        self.provider, self.sub = provider, sub
+    """`name` is that of the provider here, at whose button this person begins."""
+
+    def __init__(
+        self, provider: Provider, sub: str = SUPPORT, name: str = "oidc"
+    ) -> None:
+        self.provider, self.sub, self.name = provider, sub, name
         self.site = Browser()
         self.http = requests.Session()
         self.http.trust_env = False
 
     def begin(self, target: str = "/") -> HttpResponse:
         """Presses the button on the sign-in page."""
-        answer: HttpResponse = self.site.post(BEGIN, {"next": target})
+        answer: HttpResponse = self.site.post(
+            f"/sso/login/{self.name}/", {"next": target}
+        )
         return answer
 
     def asked(self, target: str = "/") -> dict[str, str]:
@@ -62,9 +68,11 @@ class Person:
 
     def come_back(self, address: str, **changes: str | None) -> HttpResponse:
         """Walks the way back; a change to None leaves a parameter out."""
-        said: dict[str, Any] = {**dict(parse_qsl(urlsplit(address).query)), **changes}
+        parts = urlsplit(address)
+        said: dict[str, Any] = {**dict(parse_qsl(parts.query)), **changes}
         kept = {name: value for name, value in said.items() if value is not None}
-        answer: HttpResponse = self.site.get(f"{COMPLETE}?{urlencode(kept)}")
+        path = parts.path or f"/sso/complete/{self.name}/"
+        answer: HttpResponse = self.site.get(f"{path}?{urlencode(kept)}")
         return answer
 
     def sign_in(self, sub: str = "", target: str = "/") -> HttpResponse:

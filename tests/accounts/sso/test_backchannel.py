@@ -18,6 +18,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.http import HttpResponse
 from django.test import Client as Browser
 from pytest_django.fixtures import Settings
+from social_django.utils import load_backend, load_strategy
 
 from accounts import audit, keys
 from accounts.models import AuditEntry, Revocation
@@ -31,6 +32,7 @@ from accounts.sso.logout_token import EVENT, MAX_CHARACTERS
 from backoffice.demo.provider import ABSENT, Client, Endpoint, Fault, Provider
 from tests.accounts.sessions.conftest import PROFILE, is_live
 from tests.accounts.sessions.test_live import refuse_sql
+from tests.accounts.sso.conftest import set_up, use_provider
 from tests.conftest import Travel, use_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -50,8 +52,7 @@ def _provider() -> Iterator[Provider]:
 @pytest.fixture
 def provider(_provider: Provider, settings: Settings) -> Iterator[Provider]:
     """The site's provider; nothing is known of its keys yet."""
-    settings.OIDC_ISSUER = _provider.issuer
-    settings.SOCIAL_AUTH_OIDC_OIDC_ENDPOINT = _provider.issuer
+    use_provider(settings, _provider)
     discovery.forget()
     keyset.forget()
     _provider.requests.clear()
@@ -254,7 +255,7 @@ def test_plain_type_is_accepted_only_where_that_is_set(
     session = begin(provider, "u-1", "s-1")
     assert is_refusal(logout(provider, sid="s-1", typ=typ))
     assert is_live(session)
-    settings.OIDC_LOGOUT_ACCEPTS_PLAIN_TYP = True
+    set_up(settings, logout_accepts_plain_typ=True)
     assert logout(provider, sid="s-1", typ=typ).status_code == 200
     assert not is_live(session)
 
@@ -265,7 +266,7 @@ def test_missing_expiry_is_accepted_only_where_that_is_set(
     session = begin(provider, "u-1", "s-1")
     assert is_refusal(logout(provider, sid="s-1", changes={"exp": ABSENT}))
     assert is_live(session)
-    settings.OIDC_LOGOUT_ACCEPTS_NO_EXP = True
+    set_up(settings, logout_accepts_no_exp=True)
     assert logout(provider, sid="s-1", changes={"exp": ABSENT}).status_code == 200
     assert not is_live(session)
 
@@ -291,7 +292,7 @@ def test_neither_sub_nor_sid_is_refused(provider: Provider) -> None:
 
 
 def test_id_token_is_no_logout_token(provider: Provider, settings: Settings) -> None:
-    settings.OIDC_LOGOUT_ACCEPTS_PLAIN_TYP = True
+    set_up(settings, logout_accepts_plain_typ=True)
     session = begin(provider, "u-1", "s-1")
     changes = {"nonce": "n", "events": ABSENT, "jti": ABSENT}
     assert is_refusal(
@@ -303,7 +304,7 @@ def test_id_token_is_no_logout_token(provider: Provider, settings: Settings) -> 
 def test_algorithm_follows_the_one_set_for_id_tokens(
     provider: Provider, settings: Settings
 ) -> None:
-    settings.SOCIAL_AUTH_OIDC_JWT_ALGORITHMS = ["ES256"]
+    set_up(settings, algorithms=("ES256",))
     assert is_refusal(logout(provider, sid="s-1"))
 
 
@@ -648,5 +649,7 @@ def test_thousand_sessions_of_one_person(
 
 
 def test_no_refresh_token_is_kept_that_could_outlive_the_session() -> None:
-    kept = backchannel._backend().extra_data(None, "", {"refresh_token": "r"}, {}, {})
+    kept = load_backend(load_strategy(), "oidc", None).extra_data(
+        None, "", {"refresh_token": "r"}, {}, {}
+    )
     assert kept == {}

@@ -16,6 +16,7 @@ from backoffice.demo.loopback import LoopbackServer
 from backoffice.demo.messages import Request, json_response
 from backoffice.demo.provider import ABSENT, Provider
 from backoffice.demo.provider_claims import ACR_CARD, ACR_STRONG
+from tests.accounts.sso.conftest import set_up
 from tests.accounts.sso.forger import KEYS, Forger
 from tests.accounts.sso.person import (
     ADMIN,
@@ -68,7 +69,7 @@ def test_state_and_nonce_are_new_each_time(person: Person) -> None:
 def test_only_the_scopes_that_are_needed_are_asked_for(
     person: Person, settings: Settings
 ) -> None:
-    settings.SOCIAL_AUTH_OIDC_SCOPE = ["groups"]
+    set_up(settings, scopes=("groups",))
     assert set(person.asked()["scope"].split()) == {
         "openid",
         "profile",
@@ -200,7 +201,7 @@ def test_extra_audience_is_refused(person: Person, idp: Provider, caplog: Log) -
 def test_extra_audience_that_we_trust_is_accepted(
     person: Person, idp: Provider, settings: Settings
 ) -> None:
-    settings.OIDC_TRUSTED_AUDIENCES = ["another-client"]
+    set_up(settings, trusted_audiences=frozenset({"another-client"}))
     idp.faults.add("aud-extra", once=True)
     assert_signed_in(person.sign_in(), person)
 
@@ -309,7 +310,7 @@ def test_unknown_critical_header_is_refused(
 def test_max_age_is_asked_for_and_a_recent_sign_in_is_accepted(
     person: Person, settings: Settings
 ) -> None:
-    settings.SOCIAL_AUTH_OIDC_MAX_AGE = 300
+    set_up(settings, max_age=300)
     assert person.asked()["max_age"] == "300"
     assert_signed_in(person.sign_in(), person)
 
@@ -320,7 +321,7 @@ def test_max_age_is_asked_for_and_a_recent_sign_in_is_accepted(
 def test_max_age_that_was_not_honoured_is_refused(
     person: Person, idp: Provider, settings: Settings, caplog: Log, fault: str
 ) -> None:
-    settings.SOCIAL_AUTH_OIDC_MAX_AGE = 300
+    set_up(settings, max_age=300)
     idp.faults.add(fault, once=True)
     assert_refused(person.sign_in(), person, caplog, **ANSWER, why="claim=auth_time")
 
@@ -331,7 +332,7 @@ def test_max_age_that_was_ignored_is_refused(
     """Signed in at the provider an hour ago, and not asked again."""
     person.authorize(person.begin()["Location"])
     travel.shift(3600)
-    settings.SOCIAL_AUTH_OIDC_MAX_AGE = 300
+    set_up(settings, max_age=300)
     idp.faults.add("reauthentication-ignored")
     assert_refused(person.sign_in(), person, caplog, **ANSWER, why="claim=auth_time")
 
@@ -340,7 +341,7 @@ def test_max_age_that_was_ignored_is_refused(
 def test_auth_time_that_is_no_moment_of_the_past_is_refused(
     person: Person, forger: Forger, settings: Settings, moment: Any
 ) -> None:
-    settings.SOCIAL_AUTH_OIDC_MAX_AGE = 300
+    set_up(settings, max_age=300)
     forger.changes = {"auth_time": moment}
     assert person.sign_in().status_code == 502
 
@@ -355,7 +356,7 @@ def test_auth_time_is_not_needed_when_nothing_was_asked(
 
 
 def test_acr_that_was_asked_for_is_accepted(person: Person, settings: Settings) -> None:
-    settings.SOCIAL_AUTH_OIDC_ACR_VALUES = ACR_STRONG
+    set_up(settings, acr_values=(ACR_STRONG,))
     assert person.asked()["acr_values"] == ACR_STRONG
     assert_signed_in(person.sign_in(), person)
 
@@ -364,7 +365,7 @@ def test_acr_that_was_asked_for_is_accepted(person: Person, settings: Settings) 
 def test_acr_that_is_not_one_of_those_asked_for_is_refused(
     person: Person, forger: Forger, settings: Settings, caplog: Log, said: Any
 ) -> None:
-    settings.SOCIAL_AUTH_OIDC_ACR_VALUES = f"{ACR_STRONG} urn:example:acr:token"
+    set_up(settings, acr_values=(ACR_STRONG, "urn:example:acr:token"))
     forger.changes = {"acr": said}
     assert_refused(person.sign_in(), person, caplog, **ANSWER, why="claim=acr")
 
@@ -469,7 +470,7 @@ def profile_answer(settings: Settings) -> Any:
         return json_response(answer["body"])
 
     server = LoopbackServer(respond).start()
-    settings.PROFILE_URL = f"{server.origin}/me"
+    set_up(settings, profile_url=f"{server.origin}/me")
     yield answer
     server.stop()
 

@@ -10,6 +10,7 @@ from pytest_django.fixtures import Settings
 from accounts import audit
 from accounts.models import AuditEntry, Revocation
 from tests.accounts.sessions.conftest import ISSUER, begin, is_live
+from tests.accounts.sso.conftest import set_up
 from tests.conftest import use_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -19,8 +20,7 @@ PATH = "/sso/frontchannel-logout/"
 
 @pytest.fixture(autouse=True)
 def _is_on(settings: Settings) -> None:
-    settings.OIDC_ISSUER = ISSUER
-    settings.OIDC_FRONTCHANNEL_LOGOUT = True
+    set_up(settings, issuer=ISSUER, frontchannel_logout=True)
 
 
 def load(iss: str | None = ISSUER, sid: str | None = "s-1") -> HttpResponse:
@@ -52,7 +52,7 @@ def test_only_the_provider_may_frame_the_answer_and_nobody_may_store_it() -> Non
 
 
 def test_it_is_not_there_unless_it_is_switched_on(settings: Settings) -> None:
-    settings.OIDC_FRONTCHANNEL_LOGOUT = False
+    set_up(settings, frontchannel_logout=False)
     session = begin("u-1", "s-1")
     answer = load()
     assert answer.status_code == 404

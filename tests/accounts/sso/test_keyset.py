@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 from accounts.sso import keyset
 from accounts.sso.documents import FRESH_SECONDS, GRACE_SECONDS, RENEW_SECONDS
 from backoffice.demo.provider import Provider
+from tests.accounts.sso.conftest import set_up
 from tests.accounts.sso.forger import KEYS, Forger
 from tests.accounts.sso.person import Person, assert_refused, assert_signed_in
 from tests.conftest import Travel
@@ -126,7 +127,7 @@ def test_algorithm_of_the_list_is_accepted(
     private = ec.generate_private_key(ec.SECP256R1())
     public = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
     forger.published = [{**public, "kid": "curve"}]
-    settings.SOCIAL_AUTH_OIDC_JWT_ALGORITHMS = ["RS256", "ES256"]
+    set_up(settings, algorithms=("RS256", "ES256"))
     forger.sign = lambda claims, **_: jwt.encode(  # type: ignore[method-assign]
         dict(claims), private, algorithm="ES256", headers={"kid": "curve"}
     )
@@ -136,7 +137,7 @@ def test_algorithm_of_the_list_is_accepted(
 def test_key_is_only_used_with_the_algorithm_it_was_published_for(
     person: Person, forger: Forger, settings: Settings, caplog: Log
 ) -> None:
-    settings.SOCIAL_AUTH_OIDC_JWT_ALGORITHMS = ["RS256", "PS256"]
+    set_up(settings, algorithms=("RS256", "PS256"))
     forger.header = {"alg": "PS256"}
     answer = person.sign_in()
     assert_refused(answer, person, caplog, **ANSWER, why="invalid_signature")

@@ -1,0 +1,71 @@
+"""The identity providers that may vouch for staff, each with a language of its own.
+
+What one provider calls a group is that provider's word and nobody else's: a partner who
+names a group `security-admins` must not make anybody one of ours. So a group of any
+provider but the first is written `<provider>:<group>`, from the moment a profile is
+made; in the profile, in the route table and in what an upstream is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+FIRST = "oidc"
+SEPARATOR = ":"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider and this site's registration there (docs/settings.md).
+
+    `name` stands in addresses and in sessions. `trusted_audiences` may stand beside us
+    in `aud`. `max_age` is in seconds. `staff_domains` are in lower case.
+    """
+
+    name: str
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    label: str = "SSO"
+    scopes: tuple[str, ...] = ()
+    groups_claim: str = "groups"
+    needs_groups: bool = True
+    staff_domains: frozenset[str] = frozenset()
+    profile_url: str = ""
+    algorithms: tuple[str, ...] = ("RS256",)
+    trusted_audiences: frozenset[str] = frozenset()
+    max_age: int | None = None
+    acr_values: tuple[str, ...] = ()
+    proxy: str = ""
+    ca_file: str = ""
+    logout_accepts_plain_typ: bool = False
+    logout_accepts_no_exp: bool = False
+    frontchannel_logout: bool = False
+
+    def groups(self, said: Iterable[str]) -> tuple[str, ...]:
+        """The groups as they stand in a profile; those nobody could read left out.
+
+        Nor may the first provider speak in the name of another.
+        """
+        kept = [group for group in said if group.isprintable()]
+        if self.name != FIRST:
+            return tuple(qualified(self.name, group) for group in kept)
+        others = {each.name for each in settings.PROVIDERS} - {FIRST}
+        return tuple(g for g in kept if g.partition(SEPARATOR)[0] not in others)
+
+
+def qualified(name: str, group: str) -> str:
+    """The group of this provider as it stands in a profile."""
+    return group if name == FIRST else f"{name}{SEPARATOR}{group}"
+
+
+def named(name: object) -> Provider | None:
+    return next((each for each in settings.PROVIDERS if each.name == name), None)
+
+
+def of_issuer(issuer: object) -> Provider | None:
+    """The provider whose issuer this is, to the letter."""
+    return next((each for each in settings.PROVIDERS if each.issuer == issuer), None)
