@@ -18,8 +18,10 @@ class AccountsConfig(AppConfig):
             pre_delete,
         )
 
-        from accounts import receivers, rights
+        from accounts import audit, receivers, rights
+        from accounts.audit import triggers
         from accounts.models import User
+        from accounts.sessions import audit_copy
         from accounts.sessions.checks import check_cookie, check_store
 
         user_logged_in.connect(receivers.begin_session)
@@ -28,5 +30,7 @@ class AccountsConfig(AppConfig):
             m2m_changed.connect(receivers.end_sessions_at_loss_of_a_group, sender=taken)
         pre_delete.connect(receivers.end_sessions_of_deleted, sender=User)
         post_migrate.connect(rights.grant, sender=self)
+        post_migrate.connect(triggers.make, sender=self)
+        audit.keep_with(audit_copy)
         checks.register(check_store)
         checks.register(check_cookie, deploy=True)

@@ -8,6 +8,8 @@
     bo:{i}:end              zset    session id -> end unless used again, ms
     bo:{i}:mark             string  empty; asks replicas how far they are
     bo:{i}:unwritten        hash    sealed kills that SQL could not take yet
+    bo:{i}:held             hash    sealed audit entries that SQL could not take yet
+    bo:{i}:anchor           hash    sealed; where the chain of audit entries ended
     bo:{i}:t:<token>        string  empty; a logout token that was used, minutes
     bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
     bo:{i}:o:<origin>       zset    session id -> end, ms; the provider's own session
@@ -35,6 +37,8 @@ BY_USE = "bo:{i}:use"
 BY_START = "bo:{i}:start"
 BY_END = "bo:{i}:end"
 UNWRITTEN = "bo:{i}:unwritten"
+HELD_ENTRIES = "bo:{i}:held"
+AUDIT_ANCHOR = "bo:{i}:anchor"
 MARK = "bo:{i}:mark"
 ANY_VALUE = "bo:{*}:s:*"
 ANY_NAMED_SET = ("bo:{i}:p:" + "?" * 24, "bo:{i}:o:" + "?" * 24)

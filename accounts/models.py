@@ -9,7 +9,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts import keys, places
+from accounts.audit_models import AuditEntry
 from accounts.profile import StaffProfile
+
+__all__ = ["AuditEntry", "LiveSession", "Revocation", "SeenDevice", "User"]
 
 
 class UserManager(models.Manager["User"]):
@@ -184,29 +187,6 @@ class SeenDevice(models.Model):
     @property
     def place(self) -> str:
         return str(places.in_words(self.address or ""))
-
-
-class AuditEntry(models.Model):
-    """Who signed in, who was ended, by whom and why. Written, never changed."""
-
-    at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
-    event = models.CharField(_("event"), max_length=64, db_index=True)
-    actor = models.CharField(_("by"), max_length=255, blank=True)
-    subject = models.CharField(_("whom"), max_length=255, blank=True, db_index=True)
-    session_id = models.CharField(
-        _("session"), max_length=24, blank=True, db_index=True
-    )
-    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
-    reason = models.CharField(_("reason"), max_length=500, blank=True)
-    details = models.JSONField(_("details"), default=dict, blank=True)
-
-    class Meta:
-        ordering = ("-pk",)
-        verbose_name = _("audit entry")
-        verbose_name_plural = _("audit entries")
-
-    def __str__(self) -> str:
-        return f"{self.event} {self.subject}"
 
 
 class LiveSession(models.Model):

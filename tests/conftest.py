@@ -9,9 +9,11 @@ import pytest
 import redis
 import time_machine
 from django.core.cache import caches
+from django.db import connection
 from django_redis.pool import ConnectionFactory
 from pytest_django.fixtures import Settings
 
+from accounts.audit import triggers, writing
 from accounts.sessions import clock, fence, ledger
 from backoffice.demo.store import EmbeddedStore
 from backoffice.env import StoreAddress
@@ -66,11 +68,29 @@ def use_store(settings: Settings, url: str) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _flushable_audit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What committed for real is flushed afterwards, which the audit's triggers refuse.
+
+    The flush ends like a migration and makes them again.
+    """
+    marker = request.node.get_closest_marker("django_db")
+    if marker is None or not marker.kwargs.get("transaction"):
+        yield
+        return
+    request.getfixturevalue("transactional_db")
+    yield
+    with connection.cursor() as cursor:
+        for name in triggers.NAMES:
+            cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
+
+
+@pytest.fixture(autouse=True)
 def _fresh_process(tmp_path: Path) -> Iterator[None]:
     """What a process keeps in memory must not leak from one test into the next."""
     clock.reset()
     fence.forget()
     ledger._caught_up = 0.0
+    writing.waiting.clear()
     yield
     clock.reset()
     for pool in ConnectionFactory._pools.values():

@@ -76,8 +76,8 @@ def test_cut_off_is_told_to_those_it_ended() -> None:
 
 def test_session_that_ran_out_is_told_as_expired() -> None:
     session = begin()
-    record(Event.SIGNED_IN, session_id=session.session_id)
-    AuditEntry.objects.update(at=timezone.now() - timedelta(days=1))
+    yesterday = timezone.now() - timedelta(days=1)
+    record(Event.SIGNED_IN, session_id=session.session_id, at=yesterday)
     live.end_everyone(by="desk")
     session.delete()
     assert "has expired" in page(session)

@@ -40,7 +40,7 @@ def refuse_sql(monkeypatch: pytest.MonkeyPatch) -> None:
         raise DatabaseError("away")
 
     monkeypatch.setattr(Revocation, "save", refuse)
-    monkeypatch.setattr(AuditEntry.objects, "create", refuse)
+    monkeypatch.setattr(AuditEntry.objects, "bulk_create", refuse)
 
 
 def test_list_shows_every_live_session_once(travel: Travel) -> None:

@@ -1,12 +1,6 @@
 from __future__ import annotations
 
-import logging
 from enum import StrEnum
-from typing import Any
-
-from accounts.models import AuditEntry
-
-log = logging.getLogger("audit")
 
 
 class Event(StrEnum):
@@ -45,19 +39,3 @@ class Event(StrEnum):
 
     AUDIT_EXPORTED = "audit:exported"
     AUDIT_TRIMMED = "audit:trimmed"
-
-
-def record(event: Event, **fields: Any) -> None:
-    """Enters one event; fields are those of AuditEntry.
-
-    Raises django.db.DatabaseError when it cannot be written; whoever must go on
-    regardless says so at the call. The same event goes to the log, for a SIEM.
-    """
-    log.info("%s", event.value, extra=_loggable(fields))
-    AuditEntry.objects.create(event=event.value, **fields)
-
-
-def _loggable(fields: dict[str, Any]) -> dict[str, Any]:
-    # Names and addresses of people stay in the table; a log line needs the reference.
-    names = ("session_id", "reason", "details")
-    return {name: fields[name] for name in names if fields.get(name)}
