@@ -4,6 +4,7 @@ from django.urls import include, path
 from social_django.views import auth
 
 from accounts import views
+from accounts.sso import step_up
 from accounts.sso.backchannel import backchannel_logout
 from accounts.sso.frontchannel import frontchannel_logout
 
@@ -25,5 +26,6 @@ urlpatterns = [
     path("sessions/<str:session_id>/end/", views.end_session, name="end-session"),
     path("sso/backchannel-logout/", backchannel_logout, name="backchannel-logout"),
     path("sso/frontchannel-logout/", frontchannel_logout, name="frontchannel-logout"),
+    path("sso/step-up/", step_up.step_up, name="step-up"),
     path("sso/", include(sso)),
 ]

@@ -29,7 +29,7 @@ from accounts.request import StaffRequest
 from accounts.sessions import live
 from accounts.sessions.middleware import read_cookie
 from accounts.sessions.store import SessionStore
-from accounts.sso import logout
+from accounts.sso import logout, step_up
 from accounts.sso.destination import own_path
 from accounts.sso.errors import Kind, SignInRefused
 
@@ -85,6 +85,8 @@ def complete(request: StaffRequest, backend: str) -> HttpResponseBase:
         # Its cookie may be here already, so this answer leaves the cookie alone.
         request.session = SessionStore()
         return redirect("home")
+    if stepped_up_to := getattr(request, "stepped_up_to", ""):
+        return HttpResponseRedirect(stepped_up_to)
     return answer
 
 
@@ -96,6 +98,9 @@ def _begin(backend: Any, user: User, social_user: Any) -> None:
     """Ends whatever session this browser had and begins another one."""
     request = backend.strategy.request
     previous = request.session.record
+    if step_up.is_confirmed_by(backend, previous, user):
+        _confirm(backend, user)
+        return
     try:
         # Of two tabs that come back in the same moment, one gets to move the session
         # and begins the new one. Two new ones would leave a live session nobody has.
@@ -120,6 +125,15 @@ def _begin(backend: Any, user: User, social_user: Any) -> None:
 def _forget(request: StaffRequest) -> None:
     request.session.flush()
     request.user = AnonymousUser()
+
+
+def _confirm(backend: Any, user: User) -> None:
+    request = backend.strategy.request
+    try:
+        step_up.confirm(request, user)
+    except UpdateError as error:
+        raise _AnotherTabWasFirst from error
+    request.stepped_up_to = backend.stepping_up_to
 
 
 @require_POST

@@ -49,9 +49,9 @@ class Environment:
             self.problem(name, f"must be true or false, not {value!r}")
         return _BOOLEANS.get(value, default)
 
-    def seconds(self, name: str, default: int) -> int:
-        """A whole number of seconds, at least 1."""
-        return self._number(name, default, lowest=1, highest=366 * 86400)
+    def seconds(self, name: str, default: int, lowest: int = 1) -> int:
+        """A whole number of seconds; 0 only where `lowest` gives it a meaning."""
+        return self._number(name, default, lowest=lowest, highest=366 * 86400)
 
     def port(self, name: str, default: int) -> int:
         return self._number(name, default, lowest=1, highest=65535)

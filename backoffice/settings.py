@@ -157,6 +157,8 @@ STAFF_GROUPS = providers.groups(env, PROVIDERS, "STAFF_GROUPS")
 ADMIN_GROUPS = providers.groups(env, PROVIDERS, "ADMIN_GROUPS")
 OPERATOR_GROUPS = providers.groups(env, PROVIDERS, "OPERATOR_GROUPS")
 AUDITOR_GROUPS = providers.groups(env, PROVIDERS, "AUDITOR_GROUPS")
+# How old a sign-in may be for what is dangerous; 0 asks for no fresh one.
+STEP_UP_SECONDS = env.seconds("STEP_UP_SECONDS", 5 * 60, lowest=0)
 # The one leeway between a provider's clock and ours, for exp, iat, nbf, auth_time.
 OIDC_LEEWAY_SECONDS = 60
 

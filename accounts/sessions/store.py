@@ -15,6 +15,7 @@ What Django's stock cache engine gets wrong for us, and this one must not:
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, cast
 
 from django.conf import settings
@@ -132,6 +133,19 @@ class SessionStore(SessionBase):
             person=person,
             origin=origin,
         )
+
+    def renew(self, changes: dict[str, Any], origin: str | None) -> None:
+        """Moves the session to a new key with what a fresh sign-in has brought.
+
+        Both limits and the start stay. `origin` names the provider's own session, which
+        may be another one now. Raises UpdateError as `cycle_key` does.
+        """
+        self.open()
+        if self._record is None:
+            raise UpdateError
+        self.update(changes)
+        self._record = replace(self._record, origin=origin)
+        self.cycle_key()
 
     # Django's contract ----------------------------------------------------
 

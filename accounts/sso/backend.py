@@ -29,6 +29,14 @@ TOKEN_FIELDS = frozenset({"access_token", "id_token", "refresh_token"})
 class StaffOpenIdConnect(Conversation):
     """One sign-in through one provider; SiteStrategy makes it, by name."""
 
+    # Set before `start`: asks for a fresh sign-in, and where to go afterwards.
+    back_to = login_hint = ""
+
+    @property
+    def stepping_up_to(self) -> str:
+        """Where the step-up leads that is being answered; "" when it is none."""
+        return str((self._oauth2_transaction or {}).get("back_to", ""))
+
     @property
     def started(self) -> int:
         """When this sign-in was sent to the provider, in whole seconds by our clock.
@@ -64,6 +72,21 @@ class StaffOpenIdConnect(Conversation):
             self.strategy.session_pop(self.transaction_key(state))
             del active[state]
         return active
+
+    def get_or_create_state(self) -> str | None:
+        state = super().get_or_create_state()
+        if self.back_to and state:
+            key = self.transaction_key(state)
+            asked = self.strategy.session_get(key)
+            self.strategy.session_set(key, {**asked, "back_to": self.back_to})
+        return state
+
+    def auth_params(self, state: str | None = None) -> dict[str, Any]:
+        params: dict[str, Any] = super().auth_params(state)
+        if self.back_to:
+            # Providers are known that understand one of the two, so both are said.
+            params |= {"prompt": "login", "max_age": 0, "login_hint": self.login_hint}
+        return params
 
     # The way back ---------------------------------------------------------
 
@@ -148,7 +171,8 @@ class StaffOpenIdConnect(Conversation):
         To ask is a wish; providers are known that ignore `max_age` or answer it with
         an `auth_time` of 0.
         """
-        if (max_age := self.setting("MAX_AGE")) is not None:
+        max_age = 0 if self.stepping_up_to else self.setting("MAX_AGE")
+        if max_age is not None:
             moment = claims.get("auth_time")
             if moment is None:
                 raise self._wrong("auth_time", code="missing_claim")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 # Any moment that a clock could show; a number beyond is no date but an attempt.
 LAST_MOMENT = 1e11
@@ -9,7 +9,7 @@ LAST_MOMENT = 1e11
 JOINERS_AND_SPACES = frozenset("\u00a0\u200c\u200d\u3000")
 
 
-def is_moment(value: object) -> bool:
+def is_moment(value: object) -> TypeGuard[float]:
     """Whether this is a NumericDate; JSON's true, NaN and Infinity are not."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False

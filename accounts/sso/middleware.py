@@ -22,6 +22,7 @@ from accounts import audit
 from accounts.browser import Browser
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.store import SessionStore
+from accounts.sso import step_up
 from accounts.sso.errors import Kind, kind_and_status
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class SignInMiddleware:
         if getattr(getattr(request, "backend", None), "is_answer", False):
             _record(request, exception, kind)
         _settle(request)
+        if (back_to := step_up.leads_to(request)) and _is_live(request):
+            return step_up.page(request, back_to, kind, status)
         return _page(request, kind, status)
 
 
@@ -96,6 +99,11 @@ def _settle(request: HttpRequest) -> None:
         return
 
 
+def _is_live(request: HttpRequest) -> bool:
+    record = cast("SessionStore", request.session).record
+    return record is not None and bool(record.person)
+
+
 def _has_begun(request: HttpRequest) -> bool:
     """Whether this browser has a sign-in under way in another tab."""
     return bool(getattr(getattr(request, "backend", None), "has_begun", False))
@@ -124,9 +132,11 @@ def _record(request: HttpRequest, error: SocialAuthBaseException, kind: Kind) ->
     Only such a one: the entries are kept for good, and anybody could fill the table by
     sending nonsense to the address where answers arrive. The log has those.
     """
+    is_step_up = step_up.leads_to(request)
+    event = audit.Event.STEP_UP_REFUSED if is_step_up else audit.Event.SIGN_IN_REFUSED
     try:
         audit.record(
-            audit.Event.SIGN_IN_REFUSED,
+            event,
             subject=getattr(error, "subject", ""),
             address=Browser.of(request).as_remembered().address or None,
             reason=kind,
@@ -137,4 +147,4 @@ def _record(request: HttpRequest, error: SocialAuthBaseException, kind: Kind) ->
             },
         )
     except DatabaseError:
-        log.exception("audit_not_written event=%s", audit.Event.SIGN_IN_REFUSED)
+        log.exception("audit_not_written event=%s", event)

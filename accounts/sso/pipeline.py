@@ -5,6 +5,7 @@ Nobody gets an account before it is certain that they may have one.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.conf import settings
@@ -100,7 +101,7 @@ def attach_sign_in(
         profile=profile,
         provider=backend.name,
         sid=claims.get("sid"),
-        authenticated_at=_moment(claims),
+        authenticated_at=_proved_at(backend, claims.get("auth_time")),
         id_token=tokens["id_token"],
         started=backend.started,
     )
@@ -118,9 +119,14 @@ def _end_others(user: User, own_session_id: str | None) -> None:
         live.end(doomed, by="provider", reason="rights taken")
 
 
-def _moment(claims: dict[str, Any]) -> int:
-    said = claims.get("auth_time", 0)
-    return int(said if is_moment(said) else claims["iat"])
+def _proved_at(backend: Any, said: object) -> int | None:
+    """When the person proved who they are, by the provider's word and our own clock."""
+    now = time.time()
+    if not is_moment(said) or said > now + settings.OIDC_LEEWAY_SECONDS:
+        return None
+    # At a step-up it was after we asked, whatever the provider's clock makes of that.
+    earliest = backend.started if backend.stepping_up_to else 0
+    return int(min(max(said, earliest), now))
 
 
 def _address(claim: object) -> str:

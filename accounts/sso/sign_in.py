@@ -13,15 +13,15 @@ class SignIn:
     """One sign-in: who, through whom, when, from where.
 
     `started` is when the browser was sent to the provider, by our clock. `sid` is the
-    provider's own session; `authenticated_at` is when the person proved
-    who they are, in seconds since the epoch; the ID token is kept, under the seal,
-    only to tell the provider at sign-out which session is meant.
+    provider's own session; `authenticated_at` is when the person proved who they are,
+    in seconds since the epoch, None when the provider did not say; the ID token is
+    kept, under the seal, only to tell the provider at sign-out which session is meant.
     """
 
     profile: StaffProfile
     provider: str
     sid: str | None
-    authenticated_at: int
+    authenticated_at: int | None
     id_token: str
     started: int
     address: str = ""

@@ -113,3 +113,18 @@ def test_pages_fit_a_narrow_window(person: BrowserContext) -> None:
         page.goto(path)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 360
+
+
+def test_confirming_again_comes_back_to_where_one_was(person: BrowserContext) -> None:
+    page = sign_in(person, SUPPORT)
+    before = {each["value"] for each in person.cookies() if "session" in each["name"]}
+    page.goto("/sso/step-up/?next=/sessions/")
+    page.locator("main form button").click()
+    expect(page.locator("button.hinted")).to_be_focused()
+    page.locator(f'button[name="sub"][value="{SUPPORT}"]').click()
+    expect(page).to_have_url(f"{page.url.split('/sessions')[0]}/sessions/")
+    after = {each["value"] for each in person.cookies() if "session" in each["name"]}
+    assert before.isdisjoint(after)
+    page.go_back()
+    page.goto("/")
+    expect(page.locator("h1")).to_contain_text("박지훈")

@@ -1,0 +1,133 @@
+"""A fresh sign-in before what is dangerous.
+
+Whoever holds a stolen cookie is the person to us, but not to the provider. So before
+the worst is done the provider is asked to have the person prove again who they are
+(`prompt=login` and `max_age=0`, for this one transaction), and its `auth_time` must
+say that it did. The session goes on under a new key: a copy of the old one, made
+before, dies with it. Both its limits stay, see docs/decisions/.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+from social_django.utils import psa
+
+from accounts import audit, keys, profile
+from accounts.browser import Browser
+from accounts.models import User
+from accounts.request import StaffRequest
+from accounts.sessions import clock
+from accounts.sessions.record import Record
+from accounts.sso import sign_in
+from accounts.sso.destination import own_path
+from accounts.sso.errors import Kind
+
+
+def is_fresh(request: HttpRequest) -> bool:
+    """Whether the provider had this person prove who they are a moment ago.
+
+    Within STEP_UP_SECONDS, by what the provider says and never by its silence. With 0
+    nothing is asked of anybody.
+    """
+    if not settings.STEP_UP_SECONDS:
+        return True
+    proved = request.session.get(sign_in.SESSION_KEY, {}).get("authenticated_at")
+    return proved is not None and clock.now() - proved <= settings.STEP_UP_SECONDS
+
+
+def demand(request: HttpRequest, back_to: str) -> HttpResponse:
+    """The page that asks for a fresh sign-in, in place of what was asked for.
+
+    From there it goes to the provider and back to `back_to`, one of our own paths.
+    """
+    return page(request, back_to, None, 403)
+
+
+def page(
+    request: HttpRequest, back_to: str, kind: Kind | None, status: int
+) -> HttpResponse:
+    """The same; `kind` says why an attempt has failed."""
+    context = {
+        "back_to": own_path(back_to),
+        "kind": kind,
+        "minutes": max(1, settings.STEP_UP_SECONDS // 60),
+        "reference": getattr(request, "request_id", "") if kind else "",
+    }
+    response = render(request, "accounts/step_up.html", context, status=status)
+    add_never_cache_headers(response)
+    return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def step_up(request: StaffRequest) -> HttpResponseBase:
+    """The page by itself; its form sends the person to the provider they came from."""
+    if request.method != "POST":
+        return page(request, request.GET.get(REDIRECT_FIELD_NAME, ""), None, 200)
+    found = request.session.get(sign_in.SESSION_KEY, {})
+    answer: HttpResponseBase = _begin(request, found.get("provider", ""))
+    return answer
+
+
+@psa("social:complete")
+def _begin(request: Any, provider: str) -> HttpResponseBase:
+    backend = request.backend
+    person = profile.StaffProfile.from_session(request.session)
+    backend.back_to = own_path(request.POST.get(REDIRECT_FIELD_NAME), reverse("home"))
+    backend.login_hint = person.username if person else ""
+    answer: HttpResponseBase = backend.start()
+    return answer
+
+
+def leads_to(request: HttpRequest) -> str:
+    """Where the step-up leads that this request is part of; "" when it is of none."""
+    backend: Any = getattr(request, "backend", None)
+    return str(
+        getattr(backend, "back_to", "") or getattr(backend, "stepping_up_to", "")
+    )
+
+
+def is_confirmed_by(backend: Any, previous: Record | None, user: User) -> bool:
+    """Whether it was a step-up, and the person came back who went."""
+    if not backend.stepping_up_to or previous is None:
+        return False
+    person = profile.StaffProfile.from_session(previous.data)
+    return person is not None and (
+        (person.issuer, person.sub) == (user.issuer, user.sub)
+    )
+
+
+def confirm(request: StaffRequest, user: User) -> None:
+    """Moves the session to a new key, with what the provider has just said.
+
+    Raises django's UpdateError when it was ended meanwhile: a kill wins.
+    """
+    found: sign_in.SignIn = user.sign_in  # type: ignore[attr-defined]
+    browser = Browser.of(request)
+    found = found.seen_from(browser.address, browser.agent)
+    before = request.session.session_id
+    request.session.renew(
+        {
+            profile.SESSION_KEY: found.profile.to_session(),
+            sign_in.SESSION_KEY: found.to_session(),
+        },
+        keys.origin(found.profile.issuer, found.sid) if found.sid else None,
+    )
+    audit.record(
+        audit.Event.STEPPED_UP,
+        actor=found.profile.username,
+        subject=found.profile.username,
+        session_id=request.session.session_id,
+        address=browser.address or None,
+        details={"before": before},
+    )
