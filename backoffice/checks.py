@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from backoffice.proxy.errors import RouteTableError
-from backoffice.proxy.routes import load_routes
+from backoffice.proxy.route_file import load_routes
 
 
 def check_routes(**kwargs: Any) -> list[CheckMessage]:

@@ -8,6 +8,7 @@ from django.http.response import HttpResponseBase
 
 from accounts.models import Revocation
 from accounts.sessions.connections import is_answering
+from backoffice.proxy.reload import routes_problems
 
 
 class HealthMiddleware:
@@ -24,17 +25,23 @@ class HealthMiddleware:
         if request.path == "/livez":
             return _answer({"process": True})
         if request.path == "/readyz":
-            return _answer({"store": is_answering(), "database": _database_answers()})
+            parts = {"store": is_answering(), "database": _database_answers()}
+            return _answer(parts, routes=_routes())
         return self.get_response(request)
 
 
-def _answer(parts: dict[str, bool]) -> HttpResponseBase:
+def _answer(parts: dict[str, bool], **more: str) -> HttpResponseBase:
     response = JsonResponse(
-        {name: "ok" if works else "down" for name, works in parts.items()},
+        {name: "ok" if works else "down" for name, works in parts.items()} | more,
         status=200 if all(parts.values()) else 503,
     )
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _routes() -> str:
+    # An older table in force is worth a word, and no reason to take the site away.
+    return "outdated" if routes_problems() else "ok"
 
 
 def _database_answers() -> bool:

@@ -14,7 +14,7 @@ from accounts.models import SeenDevice
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
 from accounts.sessions import live
-from backoffice.proxy.routes import current_routes
+from backoffice.proxy.reload import current_routes
 
 # In the order in which people think of them.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -32,7 +32,7 @@ def home(request: StaffRequest) -> HttpResponseBase:
         "routes": [
             {
                 "name": route.name,
-                "path": reverse("proxy", args=[f"{route.name}/"]),
+                "path": reverse("proxy", args=[f"{route.prefix}/"]),
                 "methods": [name for name in METHODS if name in route.methods],
             }
             for route in current_routes().routes_for(profile)

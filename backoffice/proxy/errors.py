@@ -36,6 +36,7 @@ class Refusal(Enum):
     NO_ROUTE = 404, "no-route", "There is no such service."
     NO_METHOD = 405, "no-method", "This service does not take this method."
     BODY_TOO_LARGE = 413, "body-too-large", "The body is larger than allowed."
+    HEADER_TOO_LARGE = 431, "header-too-large", "The header is larger than allowed."
     FAILED = 500, "failed", "The call could not be decided."
     NO_UPGRADE = 501, "no-upgrade", "WebSockets do not pass through here."
     UPSTREAM_DOWN = 502, "upstream-down", "The service gave no proper answer."

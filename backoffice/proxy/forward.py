@@ -4,8 +4,8 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.http import HttpRequest, StreamingHttpResponse
 from requests import PreparedRequest
 from requests.exceptions import Timeout
@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
 from accounts.browser import client_address
+from backoffice.proxy import cookies
 from backoffice.proxy.errors import Refusal, Refused, UpstreamCutShort
 from backoffice.proxy.headers import Field, from_upstream, origin_fields, to_upstream
 from backoffice.proxy.routes import Route
@@ -39,29 +40,26 @@ def forward(
     prepared, target = _prepare(request, route, suffix, identity)
     call = Call(target, route.connect_timeout, route.read_timeout, deadline)
     try:
-        answer = send(prepared, call, route.ca_file)
+        answer = send(prepared, call, route.address, route.ca_file)
         body = Body(answer, route.name)
     except (OSError, HTTPError) as error:
         raise _failure(error) from error
-    return ProxiedResponse(body, answer.status, from_upstream(answer.headers.items()))
+    return ProxiedResponse(body, answer.status, _fields_of(answer, route))
 
 
 def build_url(route: Route, suffix: str) -> tuple[str, str]:
     """The address to call, and the target within it that goes on the request line.
 
-    Parsed again once it is built: whatever the suffix, the call goes to the server
+    Looked at again once it is built: whatever the suffix, the call goes to the server
     and below the path that the route table names (ASVS 1.3.6). Raises Refused.
     """
-    upstream = urlsplit(route.upstream)
-    path = upstream.path + suffix
-    target = path if path.startswith("/") else f"/{path}"
-    url = f"{upstream.scheme}://{upstream.netloc}{target}"
-    built = urlsplit(url)
-    same_server = (built.scheme, built.netloc) == (upstream.scheme, upstream.netloc)
-    below = f"{built.path}/".startswith(f"{upstream.path}/")
-    if not same_server or not below or ".." in built.path.split("/"):
+    address = route.address
+    target = address.mount + suffix
+    path = target.partition("?")[0]
+    if suffix[:1] not in {"", "/", "?"} or ".." in path.split("/") or "\\" in path:
         raise Refused(Refusal.BAD_PATH, "outside the mount")
-    return url, target
+    target = target if target.startswith("/") else f"/{target}"
+    return f"{address.scheme}://{address.server}{target}", target
 
 
 class ProxiedResponse(StreamingHttpResponse):
@@ -134,9 +132,28 @@ class Body:
         return self._answer.read1(CHUNK, decode_content=False)
 
 
+def _fields_of(answer: HTTPResponse, route: Route) -> list[Field]:
+    fields = from_upstream(
+        answer.headers.items(), route.response_headers, route.hide_headers, route.cache
+    )
+    if route.cookies:
+        fields += [
+            ("Set-Cookie", cookie)
+            for cookie in cookies.to_browser(
+                answer.headers.getlist("Set-Cookie"),
+                route.cookies,
+                route.name,
+                route.prefix,
+                settings.SERVED_OVER_HTTPS,
+            )
+        ]
+    return fields
+
+
 def _prepare(
     request: HttpRequest, route: Route, suffix: str, identity: Mapping[str, str]
 ) -> tuple[PreparedRequest, str]:
+    _refuse_large_header(request, route.max_header)
     prepared = PreparedRequest()
     prepared.method = request.method
     prepared.url, target = build_url(route, suffix)
@@ -149,14 +166,36 @@ def _prepare(
         ),
         **identity,
     }
+    if route.cookies:
+        ours.update(_cookies_of(request, route))
     # Left to themselves the libraries would introduce themselves to the upstream.
     silence = dict.fromkeys(("User-Agent", "Accept-Encoding"), SKIP_HEADER)
-    fields = {**silence, **to_upstream(request.headers, ours)}
+    fields = {**silence, **to_upstream(request.META, ours)}
     length, prepared.body = _body_of(request, route.max_body)
     if length:
         fields["Content-Length"] = str(length)
     prepared.headers = CaseInsensitiveDict(fields)
     return prepared, target
+
+
+def _refuse_large_header(request: HttpRequest, limit: int) -> None:
+    size = sum(
+        len(name) + len(value)
+        for name, value in request.META.items()
+        if name.startswith("HTTP_")
+    )
+    if size > limit:
+        raise Refused(Refusal.HEADER_TOO_LARGE)
+
+
+def _cookies_of(request: HttpRequest, route: Route) -> dict[str, str]:
+    own = cookies.to_upstream(
+        request.META.get("HTTP_COOKIE", ""),
+        route.cookies,
+        route.name,
+        settings.SERVED_OVER_HTTPS,
+    )
+    return {"Cookie": own} if own else {}
 
 
 def _body_of(request: HttpRequest, limit: int) -> tuple[int | None, Any]:

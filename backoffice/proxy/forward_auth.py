@@ -32,9 +32,9 @@ from backoffice.proxy.errors import (
     Refusal,
     Refused,
 )
-from backoffice.proxy.gate import GatePass, decide, refuse
-from backoffice.proxy.headers import identity_fields
-from backoffice.proxy.route_values import Identity
+from backoffice.proxy.gate import GatePass
+from backoffice.proxy.identity import fields_for
+from backoffice.proxy.judgement import judge, refuse
 
 CHECK = "/gate/check"
 STATUS_HEADER = "X-Gate-Status"
@@ -96,7 +96,7 @@ def check(request: HttpRequest) -> HttpResponseBase:
     asked.session = SessionStore(None)
     try:
         asked = describe(request, voice)
-        return passed(decide(asked, asked.META["RAW_URI"], can_upgrade=True))
+        return passed(judge(asked, asked.META["RAW_URI"]))
     except Exception as error:
         # Every failure denies, also those that nobody thought of (ASVS 16.5.3).
         return _spoken(refuse(asked, error), voice)
@@ -150,9 +150,8 @@ def passed(granted: GatePass) -> HttpResponse:
     del response["Content-Type"]
     response[GATE_HEADER] = PASSED
     response["Cache-Control"] = NO_STORE
-    if granted.route.identity is Identity.HEADERS:
-        for name, value in identity_fields(granted.profile, granted.session_id).items():
-            response[name] = value
+    for name, value in fields_for(granted).items():
+        response[name] = value
     return response
 
 

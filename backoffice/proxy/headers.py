@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
 from urllib.parse import quote
 
 from accounts.profile import StaffProfile
 from backoffice.proxy.errors import NO_STORE
+from backoffice.proxy.header_names import (
+    NOT_RETURNED,
+    NOT_RETURNED_PREFIXES,
+    NOT_SENT,
+    NOT_SENT_PREFIXES,
+    SINGLE,
+)
+from backoffice.proxy.route_values import Cache
 
 Field = tuple[str, str]
 
@@ -21,135 +31,16 @@ REQUEST_ID = "X-Request-Id"
 # What it would need to run as a page of ours, it does not get (ASVS 3.2.1): an
 # upstream's HTML, opened in a tab, has no origin, no scripts and no forms.
 CONTENT_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
+# The browser keeps it and asks each time whether it may use it.
+REVALIDATE = "private, no-cache"
 
-_HOP_BY_HOP = {
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-}
-_NOT_SENT = _HOP_BY_HOP | {
-    # Secrets of the browser and this site. Our cookie would be a login elsewhere.
-    "cookie",
-    "authorization",
-    "x-csrftoken",
-    "x-backoffice",
-    # Framing and routing are made anew; two of either is request smuggling.
-    "host",
-    "content-length",
-    "expect",
-    # To old programs behind CGI this names the proxy for their own calls (httpoxy).
-    "proxy",
-    # Claims about who and from where, which only we may make.
-    "forwarded",
-    "x-session-id",
-    "x-request-id",
-    "x-real-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-cluster-client-ip",
-    "client-ip",
-    # The allowed method and path could be swapped for others behind the gate.
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-host",
-    "x-rewrite-url",
-    # Page addresses are not the upstream's business, and the gate has judged the
-    # origin: an upstream that knows no name of ours would refuse its own callers.
-    "origin",
-    "referer",
-}
-_NOT_SENT_PREFIXES = (
-    "proxy-",
-    "sec-",
-    "access-control-request-",
-    "x-forwarded-",
-    "x-staff-",
-    "x-gate",
-    "x-remote-",
-    "remote-",
-    "x-client-",
-    "x-ssl-",
-    "ssl-",
+OWN: tuple[Field, ...] = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Content-Security-Policy", CONTENT_POLICY),
 )
-_NOT_RETURNED = _HOP_BY_HOP | {
-    # Rules for a whole origin or a whole browser: ours to make, not a tenant's.
-    "set-cookie",
-    "set-cookie2",
-    "strict-transport-security",
-    "public-key-pins",
-    "public-key-pins-report-only",
-    "expect-ct",
-    "alt-svc",
-    "clear-site-data",
-    "service-worker-allowed",
-    "origin-agent-cluster",
-    "accept-ch",
-    "critical-ch",
-    "nel",
-    "report-to",
-    "reporting-endpoints",
-    "permissions-policy",
-    "document-policy",
-    "speculation-rules",
-    "timing-allow-origin",
-    "refresh",
-    # Replaced by our own below, or set by the site for every answer.
-    "cache-control",
-    "pragma",
-    "expires",
-    "age",
-    "vary",
-    "content-security-policy",
-    "content-security-policy-report-only",
-    "x-content-security-policy",
-    "x-webkit-csp",
-    "x-content-type-options",
-    "x-frame-options",
-    "x-xss-protection",
-    "referrer-policy",
-    "x-request-id",
-    "x-session-id",
-    # Orders to a web server in front of us: "send this file instead".
-    "x-sendfile",
-    "x-lighttpd-send-file",
-    "x-litespeed-location",
-    # What runs behind the gate is nobody's business.
-    "server",
-    "date",
-    "via",
-    "x-powered-by",
-    "x-generator",
-    "x-runtime",
-}
-_NOT_RETURNED_PREFIXES = (
-    "access-control-",
-    "cross-origin-",
-    "proxy-",
-    "sec-",
-    "attribution-reporting-",
-    "x-accel-",
-    "x-aspnet",
-    "x-gate",
-    "x-staff-",
-)
-# Fields that have one value. Of two, each reader would choose its own.
-_SINGLE = {
-    "content-type",
-    "content-length",
-    "content-range",
-    "content-disposition",
-    "etag",
-    "last-modified",
-    "location",
-    "retry-after",
-}
+_CONNECTION = "HTTP_CONNECTION"
+
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
 # Readable as they are; a comma separates groups, a percent sign begins an escape.
@@ -189,52 +80,91 @@ def origin_fields(
     return {name: value for name, value in values.items() if value}
 
 
-def to_upstream(sent: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+def to_upstream(sent: Mapping[str, Any], ours: Mapping[str, str]) -> dict[str, str]:
     """The fields for the upstream: the client's, less what it may not say, plus ours.
 
+    `sent` is a CGI environment (RFC 3875, 4.1): its `HTTP_` names and CONTENT_TYPE.
     Ours come last, after the fields that `Connection` names are gone: otherwise
     `Connection: X-Staff-User` would be an order to drop our word (RFC 9110, 7.6.1).
     Framing is left out; it belongs to whoever sends the body.
     """
-    fields = [(_canonical(name), value) for name, value in sent.items() if value]
-    dropped = _NOT_SENT | _named_by_connection(fields)
-    kept = {
-        name.title(): value
-        for name, value in fields
-        if name not in dropped and not name.startswith(_NOT_SENT_PREFIXES)
-    }
+    kept: dict[str, str] = {}
+    for variable, value in sent.items():
+        name = _sent_name(variable)
+        if name is not None and value:
+            kept[name] = value
+    for option in _named_by_connection([("connection", sent.get(_CONNECTION, ""))]):
+        kept.pop(option.title(), None)
     hops = kept.get("Max-Forwards", "")
     if hops.isdigit():
         kept["Max-Forwards"] = str(max(0, int(hops) - 1))
-    via = ", ".join([*filter(None, [kept.get("Via")]), f"1.1 {PSEUDONYM}"])
-    return {**kept, "Via": via, **ours}
+    via = kept.get("Via")
+    kept["Via"] = f"{via}, 1.1 {PSEUDONYM}" if via else f"1.1 {PSEUDONYM}"
+    kept.update(ours)
+    return kept
 
 
-def from_upstream(received: Iterable[Field]) -> list[Field]:
-    """The fields for the browser, in order; one that came twice leaves twice.
+def from_upstream(
+    received: Iterable[Field],
+    shown: frozenset[str] = frozenset(),
+    hidden: frozenset[str] = frozenset(),
+    cache: Cache = Cache.NO_STORE,
+) -> list[Field]:
+    """The fields for the browser: the upstream's, less what it may not set, plus ours.
 
-    Broken names and values are dropped: a server that meets them answers 500 in our
-    name, or passes a control sign on to somebody's terminal.
+    `shown` pass although they are dropped elsewhere, `hidden` do not although they
+    pass elsewhere. Repeated fields stay apart, in their order. Broken names and values
+    are dropped: a server that meets them answers 500 in our name, or passes a control
+    sign on to somebody's terminal.
     """
-    fields = [(name, value) for name, value in received if _is_wellformed(name, value)]
-    dropped = _NOT_RETURNED | _named_by_connection(
-        (_canonical(name), value) for name, value in fields
-    )
-    varies = [value for name, value in fields if _canonical(name) == "vary"]
-    kept: dict[str, Field] = {}
-    for index, (name, value) in enumerate(fields):
-        known = _canonical(name)
-        if known not in dropped and not known.startswith(_NOT_RETURNED_PREFIXES):
-            place = known if known in _SINGLE else f"{known} {index}"
-            kept.setdefault(place, (name, value))
-    return [
-        *kept.values(),
-        ("Cache-Control", NO_STORE),
-        ("Vary", ", ".join([*varies, "Cookie"])),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Cross-Origin-Resource-Policy", "same-origin"),
-        ("Content-Security-Policy", CONTENT_POLICY),
+    fields = [
+        (known, name, value)
+        for name, value in received
+        if (known := _known_name(name)) is not None and _VALUE.fullmatch(value)
     ]
+    named = _named_by_connection((known, value) for known, _, value in fields)
+    kept: list[Field] = []
+    varies, asked, singles = "", "", set()
+    for known, name, value in fields:
+        if known == "vary":
+            varies += f"{value}, "
+        elif known == "cache-control":
+            asked += value.lower()
+        if known in named or known in hidden or known in singles:
+            continue
+        if _is_dropped(known) and known not in shown:
+            continue
+        if known in SINGLE:
+            # Of two, the first one counts; see SINGLE.
+            singles.add(known)
+        kept.append((name, value))
+    stored = NO_STORE if cache is Cache.NO_STORE or NO_STORE in asked else REVALIDATE
+    return [*kept, ("Cache-Control", stored), ("Vary", varies + "Cookie"), *OWN]
+
+
+@lru_cache(maxsize=4096)
+def _sent_name(variable: str) -> str | None:
+    """The field to send for a CGI variable; None when it is none, or may not go on."""
+    if variable.startswith("HTTP_"):
+        name = variable[5:].lower().replace("_", "-")
+    elif variable == "CONTENT_TYPE":
+        name = "content-type"
+    else:
+        return None
+    if not _TOKEN.fullmatch(name) or name in NOT_SENT:
+        return None
+    return None if name.startswith(NOT_SENT_PREFIXES) else name.title()
+
+
+@lru_cache(maxsize=4096)
+def _known_name(name: str) -> str | None:
+    """The name as our lists have it; None when it is no proper name at all."""
+    return _canonical(name) if _TOKEN.fullmatch(name) else None
+
+
+@lru_cache(maxsize=4096)
+def _is_dropped(known: str) -> bool:
+    return known in NOT_RETURNED or known.startswith(NOT_RETURNED_PREFIXES)
 
 
 def _canonical(name: str) -> str:
@@ -252,7 +182,3 @@ def _named_by_connection(fields: Iterable[Field]) -> set[str]:
         if name == "connection"
         for option in value.split(",")
     }
-
-
-def _is_wellformed(name: str, value: str) -> bool:
-    return bool(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value))

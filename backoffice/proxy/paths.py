@@ -31,10 +31,18 @@ _MOST_DECODINGS = 5
 
 @dataclass(frozen=True, slots=True)
 class ProxyPath:
-    """`/api/proxy/members/42?x=1` is route `members`, suffix `/42?x=1`."""
+    """`/api/proxy/members/42?x=1` is route `members`, suffix `/42?x=1`.
+
+    `route` is the first name of the path only: a route's prefix may have more of them.
+    """
 
     route: str
     suffix: str
+
+    @property
+    def below(self) -> str:
+        """The target below the prefix, as it came."""
+        return self.route + self.suffix
 
     def decoded(self) -> str:
         """The path as a web server hands it to its application."""
@@ -73,6 +81,17 @@ def read_target(target: str, host: str) -> ProxyPath:
     if "%" in route:
         raise AmbiguousPath("route")
     return ProxyPath(route, f"{slash}{rest}{mark}{query}")
+
+
+def folded(target: str) -> Iterator[str]:
+    """What the path of this target means to readers who look less closely.
+
+    Decoded any number of times, without `;parameters`, in one case, look-alike signs
+    folded. For comparing spellings, never for sending. Raises AmbiguousPath.
+    """
+    for reading in _readings(target.partition("?")[0]):
+        signs = unicodedata.normalize("NFKC", reading).lower()
+        yield "/".join(map(_without_parameters, signs.split("/")))
 
 
 def _origin_form(target: str, host: str) -> str:

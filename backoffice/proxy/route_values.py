@@ -7,23 +7,43 @@ import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from backoffice.proxy.address import parse_address
+from backoffice.proxy.header_names import OPTIONAL_ANSWER_FIELDS
 
 READS = frozenset({"GET", "HEAD"})
 # TRACE would echo what the gate adds; CONNECT would open a tunnel past it.
-METHODS = READS | {"OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+SAFE = READS | {"OPTIONS"}
+METHODS = SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_ADDRESS = re.compile(r"https?://[!-~]+")
-_SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?", re.ASCII)
-_MOUNT = re.compile(r"(/[\w\-.~!$&'()*+,;=:@]+)*/?", re.ASCII)
+_PREFIX = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){0,7}")
+_LONGEST_PREFIX = 200
+_FIELD_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_AUDIENCE = re.compile(r"[!-~]{1,200}")
+# More of total time than any stream needs, and more of a field than any server takes.
+_LONGEST_SECONDS = 24 * 3600
+_HEADER_BYTES = range(256, 1024 * 1024 + 1)
 
 
 class Identity(StrEnum):
     """How the upstream learns who is calling."""
 
     HEADERS = "headers"
+    TOKEN = "token"  # noqa: S105 - a word of the route table
     NONE = "none"
+
+
+class Cache(StrEnum):
+    """Whether a browser may keep an answer.
+
+    `REVALIDATE`: it may, and asks each time before it uses it, so that every use
+    passes the gate and an unchanged answer is a 304.
+    """
+
+    NO_STORE = "no-store"
+    REVALIDATE = "revalidate"
 
 
 def _name(value: object) -> str:
@@ -33,27 +53,24 @@ def _name(value: object) -> str:
 
 
 def _upstream(value: object) -> str:
-    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+    if not isinstance(value, str):
         raise ValueError("must be an address that begins with http:// or https://")
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"is not an address: {error}") from error
-    if "@" in parts.netloc:
-        raise ValueError("must not hold a user or password")
-    if not _SERVER.fullmatch(parts.netloc) or port == 0:
-        raise ValueError("must name a host and, if any, a port above 0")
-    if "?" in value or "#" in value:
-        raise ValueError("must not hold a query or a fragment")
-    if not _MOUNT.fullmatch(parts.path) or _has_dots(parts.path):
-        raise ValueError("must have a plain path: no dots, escapes or doubled slashes")
-    # `http://h/v1/` and `/42` join to `/v1/42`.
+    parse_address(value)
     return value.rstrip("/")
 
 
-def _has_dots(path: str) -> bool:
-    return any(segment in {".", ".."} for segment in path.split("/"))
+def _prefix(value: object) -> str:
+    text = value.strip("/") if isinstance(value, str) else ""
+    # Dots may stand within a name. Two in a row, or one at an end, mean something else
+    # to somebody.
+    if not _PREFIX.fullmatch(text) or ".." in text or "./" in f"{text}/":
+        raise ValueError(
+            "must be one to eight names of lower-case letters, digits, "
+            "hyphens, underscores and inner dots, joined by slashes"
+        )
+    if len(text) > _LONGEST_PREFIX:
+        raise ValueError(f"must have at most {_LONGEST_PREFIX} signs")
+    return text
 
 
 def _groups(value: object) -> frozenset[str]:
@@ -81,11 +98,17 @@ def _texts(value: object) -> frozenset[str]:
     return frozenset(value)
 
 
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number of seconds")
-    if not math.isfinite(value) or value <= 0:
-        raise ValueError("must be a number of seconds above 0")
+    if not math.isfinite(value) or not 0 < value <= _LONGEST_SECONDS:
+        raise ValueError(f"must be above 0 and at most {_LONGEST_SECONDS} seconds")
     return float(value)
 
 
@@ -95,10 +118,56 @@ def _bytes(value: object) -> int:
     return value
 
 
+def _header_bytes(value: object) -> int:
+    if _bytes(value) not in _HEADER_BYTES:
+        lowest, highest = _HEADER_BYTES[0], _HEADER_BYTES[-1]
+        raise ValueError(f"must be between {lowest} and {highest} bytes")
+    return _bytes(value)
+
+
 def _identity(value: object) -> Identity:
     if value not in list(Identity):
         raise ValueError(f"must be one of {', '.join(Identity)}")
     return Identity(str(value))
+
+
+def _cache(value: object) -> Cache:
+    if value not in list(Cache):
+        raise ValueError(f"must be one of {', '.join(Cache)}")
+    return Cache(str(value))
+
+
+def _audience(value: object) -> str:
+    if not isinstance(value, str) or not _AUDIENCE.fullmatch(value):
+        raise ValueError("must be a text of up to 200 visible ASCII signs")
+    return value
+
+
+def _shown_fields(value: object) -> frozenset[str]:
+    names = _field_names(value)
+    unknown = ", ".join(sorted(names - OPTIONAL_ANSWER_FIELDS))
+    if unknown:
+        known = ", ".join(sorted(OPTIONAL_ANSWER_FIELDS))
+        raise ValueError(f"unknown {unknown}; these may be let through: {known}")
+    return names
+
+
+def _field_names(value: object) -> frozenset[str]:
+    names = frozenset(name.lower() for name in _texts(value))
+    for name in sorted(names):
+        if not _FIELD_NAME.fullmatch(name):
+            raise ValueError(f"must hold names of header fields, not {name!r}")
+    return names
+
+
+def _cookie_names(value: object) -> frozenset[str]:
+    names = _texts(value)
+    if not names:
+        raise ValueError("must not be empty: leave it out")
+    for name in sorted(names):
+        if not _COOKIE_NAME.fullmatch(name):
+            raise ValueError(f"must hold plain names of cookies, not {name!r}")
+    return names
 
 
 def _file(value: object) -> str:
@@ -110,12 +179,21 @@ def _file(value: object) -> str:
 CHECKS: Mapping[str, Callable[[object], object]] = {
     "name": _name,
     "upstream": _upstream,
+    "prefix": _prefix,
     "groups": _groups,
     "methods": _methods,
+    "writes": _boolean,
+    "write_groups": _groups,
     "connect_timeout": _seconds,
     "read_timeout": _seconds,
     "total_timeout": _seconds,
     "max_body": _bytes,
+    "max_header": _header_bytes,
     "identity": _identity,
+    "audience": _audience,
+    "response_headers": _shown_fields,
+    "hide_headers": _field_names,
+    "cookies": _cookie_names,
+    "cache": _cache,
     "ca_file": _file,
 }

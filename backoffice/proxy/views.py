@@ -10,8 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from backoffice.proxy.errors import Refusal, Refused, answer
 from backoffice.proxy.forward import forward
 from backoffice.proxy.gate import GatePass
-from backoffice.proxy.headers import identity_fields
-from backoffice.proxy.route_values import Identity
+from backoffice.proxy.identity import fields_for
 
 log = logging.getLogger("backoffice.proxy")
 
@@ -33,13 +32,8 @@ def proxy(request: HttpRequest, rest: str) -> HttpResponseBase:
     # The last hop answers for itself (RFC 9110, 7.6.2).
     if request.method == "OPTIONS" and request.headers.get("Max-Forwards") == "0":
         return HttpResponse(status=204, headers={"Allow": route.allow})
-    identity = (
-        identity_fields(granted.profile, granted.session_id)
-        if route.identity is Identity.HEADERS
-        else {}
-    )
     try:
-        return forward(request, route, granted.suffix, identity)
+        return forward(request, route, granted.suffix, fields_for(granted))
     except Refused as refused:
         log.warning(
             "call_failed route=%s word=%s reason=%s",

@@ -13,17 +13,20 @@ import http.client
 import io
 import socket
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.errors import MissingHeaderBodySeparatorDefect
+from functools import lru_cache
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from backoffice.proxy.address import Address
 
 UPSTREAMS = 64
 IDLE_CONNECTIONS = 32
@@ -50,7 +53,10 @@ class Call:
 
 
 def send(
-    request: requests.PreparedRequest, call: Call, ca_file: str | None = None
+    request: requests.PreparedRequest,
+    call: Call,
+    address: Address,
+    ca_file: str | None = None,
 ) -> HTTPResponse:
     """The upstream's answer, its head read and its body still to come.
 
@@ -59,10 +65,11 @@ def send(
     request's body raises while it is read.
     """
     timeout = (min(call.connect_timeout, call.patience()), call.read_timeout)
+    adapter = _adapter_for(address, ca_file)
     token = _current.set(call)
     try:
         # No proxies, no .netrc, no environment: those are a Session's work.
-        response = _adapter.send(
+        response = adapter.send(
             request, stream=True, timeout=timeout, verify=ca_file or True, proxies={}
         )
     finally:
@@ -191,6 +198,22 @@ class _ExactlySecure(_Exactly, HTTPSConnection):
     pass
 
 
+class _ExactlyLocal(_Exactly):
+    """To a Unix socket. The pool makes one only for an address that names it."""
+
+    socket_path = ""
+
+    def _new_conn(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(self.timeout)
+        try:
+            sock.connect(self.socket_path)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Exactly
 
@@ -200,10 +223,22 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        pools: Mapping[str, Any] = {"http": _Pool, "https": _SecurePool}
-        self.poolmanager.pool_classes_by_scheme = dict(pools)
+    """One upstream's connections. requests would find them by parsing each address."""
+
+    def __init__(self, address: Address, ca_file: str | None) -> None:
+        super().__init__(pool_connections=1)
+        self.pool = _pool_for(address, ca_file)
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        return self.pool
+
+    def cert_verify(self, *args: Any, **options: Any) -> None:
+        # Settled when the pool was made: a pool is for one address and one authority.
+        return None
+
+    def request_url(self, *args: Any, **options: Any) -> str:
+        # urllib3 would spell it its own way; the connection has the real one.
+        return "/"
 
     def build_response(
         self, req: requests.PreparedRequest, resp: Any
@@ -214,4 +249,31 @@ class _Adapter(HTTPAdapter):
         return response
 
 
-_adapter = _Adapter(pool_connections=UPSTREAMS, pool_maxsize=IDLE_CONNECTIONS)
+@lru_cache(maxsize=UPSTREAMS)
+def _adapter_for(address: Address, ca_file: str | None) -> _Adapter:
+    return _Adapter(replace(address, mount=""), ca_file)
+
+
+def _local(path: str) -> type[_Exactly]:
+    class Local(_ExactlyLocal):
+        socket_path = path
+
+    return Local
+
+
+def _pool_for(address: Address, ca_file: str | None) -> HTTPConnectionPool:
+    parts = urlsplit(f"{address.scheme}://{address.server}")
+    options: dict[str, Any] = {"maxsize": IDLE_CONNECTIONS, "block": False}
+    if address.scheme == "https":
+        trusted = ca_file or requests.utils.DEFAULT_CA_BUNDLE_PATH
+        return _SecurePool(
+            str(parts.hostname),
+            parts.port,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=trusted,
+            **options,
+        )
+    pool = _Pool(str(parts.hostname), parts.port, **options)
+    if address.socket:
+        pool.ConnectionCls = _local(address.socket)
+    return pool

@@ -22,7 +22,7 @@ def test_readyz_says_what_works(client: Client) -> None:
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()) == (
         200,
-        {"store": "ok", "database": "ok"},
+        {"store": "ok", "database": "ok", "routes": "ok"},
     )
 
 

@@ -10,8 +10,10 @@ from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from accounts.profile import StaffProfile
-from backoffice.proxy.gate import PROOF_HEADER, PROOF_VALUE, GateMiddleware
-from backoffice.proxy.routes import Route, forget_routes
+from backoffice.proxy.gate import PROOF_HEADER, PROOF_VALUE
+from backoffice.proxy.middleware import GateMiddleware
+from backoffice.proxy.reload import forget_routes
+from backoffice.proxy.routes import Route
 from tests.fakes.upstream import Upstream
 
 KIM = StaffProfile(

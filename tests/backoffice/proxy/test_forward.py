@@ -504,3 +504,54 @@ def test_the_log_holds_no_address_and_no_query(
         call(route, "/42?token=secret")
     assert caught.value.reason == "ConnectionRefusedError"
     assert "secret" not in caplog.text
+
+
+def test_a_header_above_the_limit_is_not_forwarded(
+    route: Route, upstream: Upstream
+) -> None:
+    small = dataclasses.replace(route, max_header=1024)
+    sent = request(headers={"X-Trace": "a" * 1024})
+    assert refusal(small, sent) is Refusal.HEADER_TOO_LARGE
+    assert upstream.connections == 0
+
+
+def test_named_cookies_go_both_ways_and_no_others(
+    route: Route, upstream: Upstream
+) -> None:
+    with_cookies = dataclasses.replace(route, cookies=frozenset({"theme", "tab"}))
+    fields = [("Set-Cookie", "theme=a"), ("Set-Cookie", "tab=b; Path=/x")]
+    upstream.answers = [answer("200 OK", [*fields, ("Set-Cookie", "sid=c")], b"")]
+    sent = request(headers={"Cookie": "session_id=secret; members.theme=x"})
+    response = call(with_cookies, sent=sent)
+    read(response)
+    assert upstream.last.all("Cookie") == ["theme=x"]
+    set_by = [value for name, value in response.items() if name == "Set-Cookie"]
+    assert [value.split(";")[0] for value in set_by] == [
+        "members.theme=a",
+        "members.tab=b",
+    ]
+
+
+def test_a_unix_socket_answers_as_a_server_does(tmp_path: Any) -> None:
+    path = tmp_path / "api.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        heard: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                heard.append(connection.recv(65536))
+                connection.sendall(HELLO)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert read(call(Route("a", f"unix:{path}:/v1"))) == b"hello"
+        thread.join()
+    assert heard[0].startswith(b"GET /v1/42 HTTP/1.1\r\nHost: localhost\r\n")
+
+
+def test_an_absent_socket_is_an_upstream_that_is_down(tmp_path: Any) -> None:
+    absent = Route("a", f"unix:{tmp_path}/absent.sock")
+    assert refusal(absent) is Refusal.UPSTREAM_DOWN

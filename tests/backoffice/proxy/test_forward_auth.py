@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from backoffice.proxy.errors import GATE_HEADER, Refusal
 from backoffice.proxy.forward_auth import CHECK, PASSED, STATUS_HEADER
 from backoffice.proxy.gate import PROOF_HEADER, PROOF_VALUE
-from backoffice.proxy.routes import forget_routes
+from backoffice.proxy.reload import forget_routes
 from tests.accounts.sessions.conftest import begin
 from tests.backoffice.proxy.test_paths import AMBIGUOUS
 

@@ -10,12 +10,13 @@ from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
-from backoffice.proxy import gate
+from backoffice.proxy import gate, judgement, middleware
 from backoffice.proxy.errors import GATE_HEADER, Refusal
-from backoffice.proxy.gate import PROOF_HEADER, SAFE_METHODS, GateMiddleware, GatePass
+from backoffice.proxy.gate import PROOF_HEADER, GatePass
+from backoffice.proxy.middleware import GateMiddleware
 from backoffice.proxy.paths import PREFIX
-from backoffice.proxy.route_values import METHODS
-from backoffice.proxy.routes import current_routes, forget_routes
+from backoffice.proxy.reload import current_routes, forget_routes
+from backoffice.proxy.route_values import METHODS, SAFE
 from tests.backoffice.proxy.conftest import KIM, LEE, Ask, FakeSession, own_page
 from tests.backoffice.proxy.test_paths import AMBIGUOUS, OTHER_SPELLINGS
 
@@ -158,26 +159,29 @@ def test_a_store_outage_is_an_outage_and_not_a_logout(
 
 
 STEPS = [
-    "_plain_path",
-    "_live_session",
-    "_known_route",
-    "_refuse_method",
-    "_refuse_foreign_call",
-    "_refuse_unfit_use",
-    "read_target",
-    "current_routes",
-    "GatePass",
+    (judgement, "read_target"),
+    (judgement, "Call"),
+    (judgement, "decide"),
+    (middleware, "wants_websocket"),
+    (gate, "read_target"),
+    (gate, "_live_session"),
+    (gate, "_known_route"),
+    (gate, "_refuse_method"),
+    (gate, "_refuse_foreign_call"),
+    (gate, "_refuse_code"),
+    (gate, "current_routes"),
+    (gate, "GatePass"),
 ]
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("place", "step"), STEPS)
 def test_an_accident_in_any_step_denies(
-    ask: Ask, step: str, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, place: Any, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def accident(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(gate, step, accident)
+    monkeypatch.setattr(place, step, accident)
     response = ask()
     assert is_refused(response, Refusal.FAILED)
     assert b"Zero" not in response.content
@@ -263,7 +267,7 @@ def test_behind_a_proxy_that_ends_tls_the_site_knows_its_own_name(
     assert ask(method="POST", headers=headers).status_code == PASSED
 
 
-@pytest.mark.parametrize("method", sorted(SAFE_METHODS))
+@pytest.mark.parametrize("method", sorted(SAFE))
 def test_a_read_needs_no_proof(ask: Ask, method: str) -> None:
     assert ask(method=method).status_code == PASSED
 
@@ -273,7 +277,7 @@ def test_a_read_from_here_passes(ask: Ask, site: str) -> None:
     assert ask(headers={"Sec-Fetch-Site": site}).status_code == PASSED
 
 
-@pytest.mark.parametrize("method", sorted(SAFE_METHODS))
+@pytest.mark.parametrize("method", sorted(SAFE))
 def test_a_read_from_another_site_is_refused(ask: Ask, method: str) -> None:
     response = ask(method=method, headers={"Sec-Fetch-Site": "cross-site"})
     assert is_refused(response, Refusal.CROSS_SITE)
@@ -285,7 +289,11 @@ def test_a_read_from_another_site_is_refused(ask: Ask, method: str) -> None:
 @pytest.mark.parametrize("upgrade", ["websocket", "WebSocket", "h2c, websocket"])
 def test_a_websocket_is_refused_clearly(ask: Ask, upgrade: str) -> None:
     headers = {"Connection": "Upgrade", "Upgrade": upgrade}
-    assert is_refused(ask(headers=headers), Refusal.NO_UPGRADE)
+    own = {**headers, "Origin": "http://testserver"}
+    assert is_refused(ask(headers=own), Refusal.NO_UPGRADE)
+    assert is_refused(ask(headers=headers), Refusal.NO_PROOF)
+    foreign = {**headers, "Origin": "https://evil.example"}
+    assert is_refused(ask(headers=foreign), Refusal.NO_PROOF)
 
 
 def test_another_upgrade_is_simply_not_taken_up(ask: Ask) -> None:
@@ -348,3 +356,23 @@ def test_the_refusal_reaches_the_caller_and_not_the_view(routes: Path) -> None:
     request = RequestFactory().get("/api/proxy/members/1")
     request.session = FakeSession()  # type: ignore[assignment]
     assert GateMiddleware(view)(request).status_code == 401
+
+
+WRITERS = """
+[[route]]
+name = "notes"
+upstream = "http://h"
+methods = ["GET", "POST"]
+groups = ["support", "finance"]
+write_groups = ["finance"]
+"""
+
+
+def test_who_may_read_may_not_yet_write(ask: Ask, routes: Path) -> None:
+    routes.write_text(WRITERS, encoding="utf-8")
+    forget_routes()
+    own = own_page()
+    path = "/api/proxy/notes/1"
+    assert ask(path).status_code == PASSED
+    assert is_refused(ask(path, method="POST", headers=own), Refusal.NOT_ALLOWED)
+    assert ask(path, LEE, method="POST", headers=own).status_code == PASSED

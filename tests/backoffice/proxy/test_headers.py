@@ -8,15 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.profile import StaffProfile
-from backoffice.proxy.errors import GATE_HEADER
+from backoffice.proxy.errors import GATE_HEADER, NO_STORE
 from backoffice.proxy.gate import PROOF_HEADER
 from backoffice.proxy.headers import (
     CONTENT_POLICY,
+    REVALIDATE,
     from_upstream,
     identity_fields,
     origin_fields,
     to_upstream,
 )
+from backoffice.proxy.route_values import Cache
 from tests.backoffice.proxy.conftest import KIM
 
 NOT_SENT = [
@@ -121,6 +123,17 @@ RETURNED = [
 ]
 
 
+def sent_on(sent: dict[str, str], ours: dict[str, str]) -> dict[str, str]:
+    """What goes on of these fields, given as a web server would give them."""
+    environment = {}
+    for name, value in sent.items():
+        variable = name.upper().replace("-", "_")
+        if variable != "CONTENT_TYPE":
+            variable = f"HTTP_{variable}"
+        environment[variable] = value
+    return to_upstream(environment, ours)
+
+
 def spellings(name: str) -> list[str]:
     return [name, name.lower(), name.upper(), name.replace("-", "_"), f"{name} "]
 
@@ -128,28 +141,28 @@ def spellings(name: str) -> list[str]:
 @pytest.mark.parametrize("name", NOT_SENT)
 def test_what_a_client_may_not_say_stays_here(name: str) -> None:
     for spelling in spellings(name):
-        assert set(to_upstream({spelling: "x"}, {})) == {"Via"}
+        assert set(sent_on({spelling: "x"}, {})) == {"Via"}
 
 
 @pytest.mark.parametrize("name", SENT)
 def test_what_an_api_needs_goes_on(name: str) -> None:
-    assert to_upstream({name: "x"}, {})[name.title()] == "x"
+    assert sent_on({name: "x"}, {})[name.title()] == "x"
 
 
 def test_the_client_cannot_take_our_word_away() -> None:
     sent = {"Connection": "X-Staff-User, x_staff_sub", "X-Staff-User": "root"}
-    fields = to_upstream(sent, identity_fields(KIM, "sid-1"))
+    fields = sent_on(sent, identity_fields(KIM, "sid-1"))
     assert fields["X-Staff-User"] == "kim"
     assert fields["X-Staff-Sub"] == "sub-1"
 
 
 def test_what_connection_names_ends_here() -> None:
     sent = {"Connection": "close, X-Trace ,  X_Other", "X-Trace": "1", "X-Other": "2"}
-    assert set(to_upstream(sent, {})) == {"Via"}
+    assert set(sent_on(sent, {})) == {"Via"}
 
 
 def test_an_empty_field_is_not_sent() -> None:
-    assert "Content-Type" not in to_upstream({"Content-Type": ""}, {})
+    assert "Content-Type" not in sent_on({"Content-Type": ""}, {})
 
 
 @pytest.mark.parametrize(
@@ -157,12 +170,12 @@ def test_an_empty_field_is_not_sent() -> None:
     [({}, "1.1 backoffice"), ({"Via": "1.0 front"}, "1.0 front, 1.1 backoffice")],
 )
 def test_we_sign_the_way(sent: dict[str, str], via: str) -> None:
-    assert to_upstream(sent, {})["Via"] == via
+    assert sent_on(sent, {})["Via"] == via
 
 
 @pytest.mark.parametrize(("before", "after"), [("5", "4"), ("0", "0"), ("x", "x")])
 def test_hops_are_counted_down(before: str, after: str) -> None:
-    assert to_upstream({"Max-Forwards": before}, {})["Max-Forwards"] == after
+    assert sent_on({"Max-Forwards": before}, {})["Max-Forwards"] == after
 
 
 def test_identity_is_ascii_and_can_be_read_back() -> None:
@@ -267,7 +280,7 @@ OURS = {**identity_fields(KIM, "sid-1"), **origin_fields("::1", "http", "h", "r"
 def test_nothing_a_client_sends_passes_for_our_word(
     sent: dict[str, str], named: list[str]
 ) -> None:
-    fields = to_upstream({**sent, "Connection": ",".join(named)}, OURS)
+    fields = sent_on({**sent, "Connection": ",".join(named)}, OURS)
     assert fields.items() >= OURS.items()
     forbidden = {name.lower() for name in NOT_SENT} - {name.lower() for name in OURS}
     known = [name.lower().replace("_", "-").strip() for name in fields]
@@ -286,3 +299,24 @@ def test_nothing_an_upstream_sends_breaks_our_answer(
     for name, value in fields:
         assert name
         assert not set(name + value) & set("\r\n\x00")
+
+
+def test_a_route_may_let_some_fields_through_and_hide_others() -> None:
+    received = [("X-Runtime", "0.1"), ("X-Debug", "1"), ("Set-Cookie", "a=b")]
+    shown, hidden = frozenset({"x-runtime"}), frozenset({"x-debug"})
+    fields = from_upstream(received, shown, hidden)
+    assert fields[0] == ("X-Runtime", "0.1")
+    assert fields[1:] == from_upstream([])
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("public, max-age=600", REVALIDATE),
+        ("", REVALIDATE),
+        ("max-age=1, No-Store", NO_STORE),
+    ],
+)
+def test_a_kept_answer_is_asked_for_again_each_time(asked: str, said: str) -> None:
+    fields = from_upstream([("Cache-Control", asked)], cache=Cache.REVALIDATE)
+    assert dict(fields)["Cache-Control"] == said

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from backoffice.proxy.route_values import CHECKS, METHODS, Identity
+from backoffice.proxy.route_values import CHECKS, METHODS, Cache, Identity
 from backoffice.proxy.routes import Route
 
 GOOD: list[tuple[str, Any, Any]] = [
@@ -16,6 +16,23 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("upstream", "http://my_service:1/", "http://my_service:1"),
     ("upstream", "http://[::1]:80/v1", "http://[::1]:80/v1"),
     ("groups", ["a", "a"], frozenset({"a"})),
+    ("upstream", "unix:/run/api.sock", "unix:/run/api.sock"),
+    (
+        "upstream",
+        "http+unix://%2Frun%2Fapi.sock/v1/",
+        "http+unix://%2Frun%2Fapi.sock/v1",
+    ),
+    ("prefix", "crm/v2.1", "crm/v2.1"),
+    ("prefix", "/crm/", "crm"),
+    ("writes", False, False),
+    ("write_groups", ["a"], frozenset({"a"})),
+    ("max_header", 256, 256),
+    ("audience", "https://api.example/", "https://api.example/"),
+    ("response_headers", ["X-Runtime"], frozenset({"x-runtime"})),
+    ("hide_headers", ["X-Debug"], frozenset({"x-debug"})),
+    ("cookies", ["theme"], frozenset({"theme"})),
+    ("cache", "revalidate", Cache.REVALIDATE),
+    ("identity", "token", Identity.TOKEN),
     ("methods", ["GET"], frozenset({"GET", "HEAD"})),
     ("methods", ["POST"], frozenset({"POST"})),
     ("methods", sorted(METHODS), METHODS),
@@ -65,6 +82,35 @@ BAD: list[tuple[str, Any]] = [
             " http://h",
         )
     ),
+    *(
+        ("upstream", value)
+        for value in (
+            "unix:",
+            "unix:api.sock",
+            "unix:/run/../api.sock",
+            "unix:/run//api.sock",
+            "unix:/run/api.sock:v1",
+            "unix:/run/api.sock:/v1/..",
+            "unix:/run/a b.sock",
+            "unix:/" + "a" * 103,
+            "http+unix:///run/api.sock",
+            "http+unix://%2Frun%2F..%2Fapi.sock",
+            "https+unix://%2Frun%2Fapi.sock",
+            "http+unix://%2Frun%2Fapi.sock?x",
+        )
+    ),
+    *(
+        ("prefix", value)
+        for value in ("", "/", "A", "a//b", "a/../b", "a/.b", "a/b.", "a%2f", "é", 1)
+    ),
+    *(("prefix", value) for value in ("a/" * 8 + "a", "a" * 201)),
+    *(("writes", value) for value in ("true", 1, None)),
+    *(("max_header", value) for value in (0, 255, 2**21, True, "1")),
+    *(("audience", value) for value in ("", "a b", "é", 1)),
+    *(("response_headers", value) for value in (["Set-Cookie"], ["X-Gate"], "x", [1])),
+    *(("hide_headers", value) for value in (["X Y"], [""], "x")),
+    *(("cookies", value) for value in (["a.b"], ["a b"], ["a" * 65], "a", [])),
+    *(("cache", value) for value in ("public", True)),
     *(("groups", value) for value in ([], "support", [""], [" a"], [1], {"a": 1})),
     *(
         ("methods", value)
@@ -92,4 +138,4 @@ def test_a_bad_value_is_refused(key: str, given: Any) -> None:
 
 
 def test_every_key_of_a_route_has_its_check() -> None:
-    assert list(CHECKS) == [field.name for field in fields(Route)]
+    assert [*CHECKS, "place"] == [field.name for field in fields(Route)]

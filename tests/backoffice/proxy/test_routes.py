@@ -5,15 +5,12 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from backoffice.proxy.errors import RouteTableError
+from backoffice.proxy.errors import AmbiguousPath, RouteTableError
+from backoffice.proxy.paths import read_target
+from backoffice.proxy.reload import current_routes, forget_routes
+from backoffice.proxy.route_file import load_routes
 from backoffice.proxy.route_values import READS, Identity
-from backoffice.proxy.routes import (
-    Route,
-    RouteTable,
-    current_routes,
-    forget_routes,
-    load_routes,
-)
+from backoffice.proxy.routes import Route, RouteTable
 from tests.backoffice.proxy.conftest import KIM, LEE
 
 FULL = """
@@ -208,3 +205,103 @@ def test_a_person_sees_only_their_routes() -> None:
 
 def test_a_route_says_what_it_allows() -> None:
     assert Route("a", "http://h").allow == "GET, HEAD"
+
+
+def match(table: RouteTable, target: str) -> tuple[str, str] | None:
+    found = table.match(read_target(f"/api/proxy/{target}", "h"))
+    return (found[0].name, found[1]) if found else None
+
+
+NESTED = RouteTable(
+    [
+        Route("crm", "http://h"),
+        Route("admin", "http://h", prefix="crm/admin"),
+        Route("deep", "http://h", prefix="other/v2"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("crm", ("crm", "")),
+        ("crm/", ("crm", "/")),
+        ("crm?x=1", ("crm", "?x=1")),
+        ("crm/42?x=/admin", ("crm", "/42?x=/admin")),
+        ("crm/admin", ("admin", "")),
+        ("crm/admin/42?x", ("admin", "/42?x")),
+        ("crm/administer", ("crm", "/administer")),
+        ("crm/x/admin", ("crm", "/x/admin")),
+        ("other/v2/a", ("deep", "/a")),
+        ("other", None),
+        ("other/v1", None),
+        ("admin", None),
+        ("deep", None),
+        ("", None),
+        ("crm2", None),
+    ],
+)
+def test_the_longest_prefix_decides(target: str, found: tuple[str, str] | None) -> None:
+    assert match(NESTED, target) == found
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "crm/%61dmin",
+        "crm/%2561dmin/x",
+        "crm/Admin",
+        "crm/ADMIN/x",
+        "crm/admin;v=1/x",
+        "crm/admin%3bx",
+        "crm/admin%20/x",
+        "crm/%EF%BD%81dmin",
+        "crm%2Fadmin",
+        "crm/admin%2Fx",
+    ],
+)
+def test_no_other_spelling_walks_around_a_longer_prefix(target: str) -> None:
+    with pytest.raises(AmbiguousPath):
+        match(NESTED, target)
+
+
+def test_a_second_route_of_one_prefix_is_refused(tmp_path: Path) -> None:
+    one = '[[route]]\nname = "a"\nupstream = "http://h"\n'
+    two = '[[route]]\nname = "b"\nprefix = "a"\nupstream = "http://h"\n'
+    assert problems(tmp_path, one + two) == (
+        "routes.toml:6: prefix: 'a' is taken by another route",
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ('write_groups = ["x"]', "write_groups: methods names none that writes"),
+        ("writes = true", "writes: methods names none that writes"),
+        ('methods = ["PUT"]\nwrites = false', "writes: leaves no method"),
+        ('audience = "x"', 'audience: needs identity = "token"'),
+        (f'ca_file = "{__file__}"', "ca_file: needs an https upstream"),
+    ],
+)
+def test_a_contradiction_is_refused(tmp_path: Path, lines: str, problem: str) -> None:
+    head = f'[[route]]\nname = "a"\nupstream = "http://h"\n{lines}'
+    (found,) = problems(tmp_path, head)
+    assert found.endswith(problem)
+
+
+def test_writes_can_be_switched_off_without_losing_the_list(tmp_path: Path) -> None:
+    text = '[[route]]\nname = "a"\nupstream = "http://h"\nmethods = ["GET", "PUT"]\n'
+    path = write(tmp_path, f"{text}writes = false")
+    assert [route.methods for route in load_routes(path)] == [READS]
+
+
+def test_a_route_knows_its_line(tmp_path: Path) -> None:
+    table = load_routes(write(tmp_path, FULL))
+    assert [route.place for route in table] == ["routes.toml:2", "routes.toml:13"]
+
+
+def test_a_unix_socket_is_an_address() -> None:
+    for text in ("unix:/run/a.sock:/v1", "http+unix://%2Frun%2Fa.sock/v1"):
+        address = Route("a", text).address
+        assert (address.socket, address.mount) == ("/run/a.sock", "/v1")
+        assert (address.scheme, address.server) == ("http", "localhost")

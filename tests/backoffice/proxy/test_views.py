@@ -9,7 +9,7 @@ from django.test import RequestFactory
 from django.urls import resolve
 
 from backoffice.proxy.errors import GATE_HEADER, Refusal
-from backoffice.proxy.gate import GateMiddleware
+from backoffice.proxy.middleware import GateMiddleware
 from backoffice.proxy.views import proxy
 from tests.backoffice.proxy.conftest import KIM, FakeSession, own_page
 from tests.fakes.upstream import Upstream, answer

@@ -19,6 +19,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
 from backoffice.proxy import wire
+from backoffice.proxy.address import parse_address
 from backoffice.proxy.wire import Call, refuse_bad_head, send
 from tests.fakes.upstream import (
     HELLO,
@@ -43,7 +44,8 @@ def get(
     request = requests.PreparedRequest()
     request.method, request.url = "GET", upstream.url + target
     request.headers = CaseInsensitiveDict()
-    return send(request, Call(target, 5, 5, time.monotonic() + within), ca)
+    call = Call(target, 5, 5, time.monotonic() + within)
+    return send(request, call, parse_address(upstream.url), ca)
 
 
 def read(response: HTTPResponse) -> bytes:

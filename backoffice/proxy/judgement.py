@@ -1,0 +1,71 @@
+"""The gate's decision about a Django request, and what a refusal looks like."""
+
+from __future__ import annotations
+
+import logging
+
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from accounts.sessions.errors import SessionStoreError
+from backoffice.proxy.errors import AmbiguousPath, Refusal, Refused, answer
+from backoffice.proxy.gate import Call, GatePass, decide
+from backoffice.proxy.paths import read_target
+
+log = logging.getLogger("backoffice.gate")
+
+RETRY_AFTER_SECONDS = 1
+
+# Pages left open overnight ask without a session again and again.
+_LEVELS = {
+    Refusal.NO_SESSION: logging.DEBUG,
+    Refusal.NO_ROUTE: logging.INFO,
+    Refusal.NO_METHOD: logging.INFO,
+}
+
+
+def judge(request: HttpRequest, target: str) -> GatePass:
+    """The pass for this request, `target` being its raw target.
+
+    Raises what `gate.decide` raises, and Refused for a host that is not ours.
+    """
+    try:
+        # Asked for here because nobody else has asked yet: Django checks the host
+        # when it is first wanted, and a refusal needs no host.
+        host = request.get_host()
+    except DisallowedHost:
+        raise Refused(Refusal.BAD_HOST) from None
+    # The view is chosen by the decoded path. It must be the one that is judged.
+    if read_target(target, host).decoded() != request.path_info.rstrip("/"):
+        raise AmbiguousPath("server")
+    scheme = str(request.scheme)
+    call = Call(str(request.method), target, scheme, host, request.META)
+    return decide(call, request.session)  # type: ignore[arg-type]
+
+
+def refuse(request: HttpRequest, error: Exception) -> HttpResponseBase:
+    """The answer for whatever ended the decision, and its line in the log."""
+    if isinstance(error, Refused):
+        level = _LEVELS.get(error.refusal, logging.WARNING)
+        log.log(
+            level,
+            "gate_refused word=%s reason=%s method=%r path=%r session=%s",
+            error.refusal.word,
+            error.reason,
+            request.method,
+            request.path_info,
+            _session_of(request, error),
+        )
+        return error.answer()
+    if isinstance(error, SessionStoreError):
+        # Logged with its cause where it was met.
+        return answer(Refusal.STORE_DOWN, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    log.error("gate_failed error=%s", type(error).__name__, exc_info=error)
+    return answer(Refusal.FAILED)
+
+
+def _session_of(request: HttpRequest, error: Refused) -> str | None:
+    # Before the session was asked for, a log line is no reason to ask.
+    asked = error.refusal not in {Refusal.BAD_HOST, Refusal.BAD_PATH}
+    return getattr(request.session, "session_id", None) if asked else None
