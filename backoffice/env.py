@@ -53,6 +53,12 @@ class Environment:
         """A whole number of seconds; 0 only where `lowest` gives it a meaning."""
         return self._number(name, default, lowest=lowest, highest=366 * 86400)
 
+    def days(self, name: str) -> int | None:
+        """A whole number of days, at least 1; None when it is not given."""
+        if not self.text(name, ""):
+            return None
+        return self._number(name, 1, lowest=1, highest=36525)
+
     def port(self, name: str, default: int) -> int:
         return self._number(name, default, lowest=1, highest=65535)
 
