@@ -84,10 +84,13 @@ def record_all(entries: Sequence[Entry], *, later: bool = False) -> None:
         _hold(entries)
 
 
-def append_missing(entries: Iterable[Entry]) -> int:
-    """Enters those that are not there yet; tells how many. Raises DatabaseError."""
+def append_missing(entries: Iterable[Entry], wait: float = WAIT_SECONDS) -> int:
+    """Enters those that are not there yet; tells how many.
+
+    Raises DatabaseError, after `wait` seconds where somebody else holds the table.
+    """
     by_reference = {entry.reference: entry for entry in entries}
-    with _turn():
+    with _turn(wait):
         for known in _known(list(by_reference)):
             by_reference.pop(known, None)
         _write(list(by_reference.values()))
@@ -101,7 +104,7 @@ def last_link() -> Link:
 
 
 def _append(entries: Sequence[Entry]) -> None:
-    with _turn():
+    with _turn(WAIT_SECONDS):
         _write(entries)
 
 
@@ -123,9 +126,9 @@ def _known(references: Sequence[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def _turn(wait: float) -> Iterator[None]:
     """A transaction in which nobody else adds entries, waited for but not for long."""
-    with _patience(), transaction.atomic():
+    with _patience(wait), transaction.atomic():
         if connection.vendor == "postgresql":
             _execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
         # SQLite has one writer, and a transaction here begins as a writer (settings).
@@ -133,14 +136,14 @@ def _turn() -> Iterator[None]:
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
+def _patience(wait: float) -> Iterator[None]:
     """Waits for locks, but not for long: to be slow is allowed, to hang is not."""
     if connection.vendor == "postgresql":
-        brief = f"SET lock_timeout = '{WAIT_SECONDS}s'"
+        brief = f"SET lock_timeout = {int(wait * 1000)}"
         usual = "RESET lock_timeout"
     else:
         seconds = connection.settings_dict["OPTIONS"].get("timeout", 5)
-        brief = f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}"
+        brief = f"PRAGMA busy_timeout = {int(wait * 1000)}"
         usual = f"PRAGMA busy_timeout = {int(seconds * 1000)}"
     _execute(brief)
     try:

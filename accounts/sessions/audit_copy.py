@@ -25,6 +25,7 @@ from accounts.sessions.seal import NotSealed
 log = logging.getLogger(__name__)
 
 BATCH = 500
+BRIEFLY = 0.2
 # KEYS: the anchor. ARGV: number and sealed link. Of two who write at once the one with
 # the lower number may come last.
 _RAISE_ANCHOR = """
@@ -49,16 +50,17 @@ def hold(entries: Sequence[audit.Entry]) -> bool:
     return True
 
 
-def settle() -> int:
+def settle(wait: float = writing.WAIT_SECONDS) -> int:
     """Enters what was held, here and in this process; tells how many entries.
 
-    Two who settle at once write each entry once. Raises DatabaseError while SQL is
-    still away, and SessionStoreError.
+    `wait` seconds at most for somebody who holds the table. Two who settle at once
+    write each entry once. Raises DatabaseError while SQL is still away, and
+    SessionStoreError.
     """
     written = 0
     while writing.waiting:
         batch = list(writing.waiting)
-        written += audit.append_missing(batch)
+        written += audit.append_missing(batch, wait)
         for _ in batch:
             writing.waiting.popleft()
     with answering():
@@ -68,7 +70,7 @@ def settle() -> int:
         part = names[start : start + BATCH]
         found = [entry for name in part if (entry := _opened(held[name]))]
         found.sort(key=lambda entry: entry.at)
-        written += audit.append_missing(found)
+        written += audit.append_missing(found, wait)
         with answering():
             client().hdel(keys.HELD_ENTRIES, *part)
     return written
@@ -80,7 +82,7 @@ def settle_if_any() -> None:
         with answering():
             some = bool(client().exists(keys.HELD_ENTRIES))
         if some or writing.waiting:
-            log.info("audit_settled entries=%d", settle())
+            log.info("audit_settled entries=%d", settle(BRIEFLY))
     except (DatabaseError, SessionStoreError) as error:
         log.warning("audit_not_settled because=%s", type(error).__name__)
 

@@ -18,7 +18,7 @@ from redis.exceptions import OutOfMemoryError
 
 from accounts import keys
 from accounts.models import Revocation
-from accounts.sessions import clock, index, seal, values
+from accounts.sessions import audit_copy, clock, index, seal, values
 from accounts.sessions.connections import answers, client
 from accounts.sessions.errors import StoreNotFenced
 from accounts.sessions.record import Record
@@ -132,6 +132,7 @@ def catch_up_now_and_then() -> None:
         catch_up()
     except DatabaseError as error:
         log.warning("ledger_not_read because=%s", error)
+    audit_copy.settle_if_any()
 
 
 def carry_out(store: Any, rows: Sequence[Revocation]) -> list[Record]:

@@ -17,7 +17,9 @@ from accounts.audit import chain, writing
 from accounts.audit.chain import START, Link
 from accounts.models import AuditEntry
 from accounts.sessions import audit_copy
-from tests.conftest import use_store
+from accounts.sessions.store import TOUCH_SECONDS
+from tests.accounts.sessions.conftest import begin, is_live
+from tests.conftest import Travel, use_store
 
 NOWHERE = "redis://127.0.0.1:1/0"
 pytestmark = pytest.mark.django_db
@@ -185,3 +187,12 @@ def test_details_that_name_places_stay_out_of_the_log(
         details = {"before": "192.0.2.7"}
         audit.record(audit.Event.ADDRESS_CHANGED, details=details, later=True)
     assert "192.0.2.7" not in json.dumps(vars(caplog.records[-1]), default=str)
+
+
+@pytest.mark.usefixtures("store")
+def test_next_use_of_a_session_writes_what_was_held(travel: Travel) -> None:
+    session = begin()
+    audit.record(audit.Event.KILLED, subject="minsu", later=True)
+    travel.shift(TOUCH_SECONDS + 1)
+    assert is_live(session)
+    assert [row.subject for row in rows()] == ["minsu"]
