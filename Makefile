@@ -74,6 +74,7 @@ bench-sessions: setup ## measure the session engine
 	@$(BIN)/python -m benchmarks.sessions
 
 bench-proxy: setup ## measure the doors beside their peers
+	@$(BIN)/python -m benchmarks.proxy.parts
 	@$(BIN)/python -m benchmarks.proxy
 
 clean: ## remove the environment and the demo's state
