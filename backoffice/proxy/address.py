@@ -28,6 +28,16 @@ class Address:
     mount: str
     socket: str = ""
 
+    @property
+    def host(self) -> str:
+        """The name or address alone, as a resolver takes it."""
+        return str(urlsplit(f"//{self.server}").hostname)
+
+    @property
+    def port(self) -> int:
+        default = 443 if self.scheme == "https" else 80
+        return urlsplit(f"//{self.server}").port or default
+
 
 @lru_cache(maxsize=1024)
 def parse_address(text: str) -> Address:

@@ -1,6 +1,7 @@
 """
 ProxyError
  ├── RouteTableError     the route table cannot be used: every problem at once
+ ├── BadAnswer           what the upstream said is no answer, or only half of one
  ├── UpstreamCutShort    the answer broke off after it had begun
  └── Refused             this call goes no further; carries the answer
       └── AmbiguousPath  two readers could take the path for two different ones
@@ -9,7 +10,7 @@ ProxyError
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 
 from django.http import HttpResponse, JsonResponse
@@ -59,6 +60,10 @@ class RouteTableError(ProxyError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+class BadAnswer(ProxyError, ConnectionError):
+    """What came is not an HTTP answer in the one reading that we accept."""
 
 
 class UpstreamCutShort(ProxyError, ConnectionResetError):
@@ -136,3 +141,19 @@ def _problem(refusal: Refusal) -> HttpResponse:
         "detail": refusal.sentence,
     }
     return JsonResponse(body, content_type="application/problem+json")
+
+
+def root_name(error: BaseException) -> str:
+    """What an error began with, for the log: its class alone.
+
+    The texts hold addresses, paths and queries.
+    """
+    *_, root = chain(error)
+    return type(root).__name__
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised out of, down to the first."""
+    while error is not None:
+        yield error
+        error = error.__context__

@@ -65,18 +65,25 @@ class Talk:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.sock.close()
 
-    def hear(self) -> Recorded | None:
-        """The next request, or None when the other side is gone."""
+    def hear_head(self) -> Recorded | None:
+        """The next request without its body, which is left to whoever answers."""
         while b"\r\n\r\n" not in self.unread:
             if not self._more():
                 return None
         head, _, self.unread = self.unread.partition(b"\r\n\r\n")
-        bare = Recorded(head, b"")
+        self.last = Recorded(head, b"")
+        return self.last
+
+    def hear(self) -> Recorded | None:
+        """The next request, or None when the other side is gone."""
+        bare = self.hear_head()
+        if bare is None:
+            return None
         if bare.get("Transfer-Encoding"):
             body = self._until(b"0\r\n\r\n")
         else:
             body = self._exactly(int(bare.get("Content-Length") or 0))
-        self.last = Recorded(head, body)
+        self.last = Recorded(bare.head, body)
         return self.last
 
     def is_gone(self, within: float = 5) -> bool:
@@ -123,6 +130,8 @@ class Upstream:
         self.answers = list(answers) or [HELLO]
         self.requests: list[Recorded] = []
         self.connections = 0
+        # Whether a request's body is read before its answer is chosen.
+        self.hears = True
         self.stopping = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -158,7 +167,7 @@ class Upstream:
     def _serve(self, sock: socket.socket) -> None:
         with suppress(OSError), self._secured(sock) as sock:
             talk = Talk(sock)
-            while (request := talk.hear()) is not None:
+            while request := (talk.hear() if self.hears else talk.hear_head()):
                 self.requests.append(request)
                 act = self.answers[0]
                 del self.answers[: len(self.answers) > 1]

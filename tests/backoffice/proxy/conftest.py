@@ -50,6 +50,10 @@ class FakeSession:
         self.profile = profile
         self.error = error
         self.session_id = "sid-1" if profile else None
+        self.session_key = "k" * 32 if profile else None
+
+    def exists(self, session_key: str) -> bool:
+        return self.profile is not None
 
     def get(self, key: str, default: Any = None) -> Any:
         if self.error:

@@ -46,7 +46,9 @@ def request(method: str = "GET", body: bytes = b"", **options: Any) -> HttpReque
 def call(
     route: Route, suffix: str = "/42", sent: HttpRequest | None = None
 ) -> ProxiedResponse:
-    return forward(sent or request(), route, suffix, {"X-Staff-User": "kim"})
+    identity = {"X-Staff-User": "kim"}
+    asked = sent or request()
+    return forward(asked, route, suffix, identity, "sid-1", lambda: True)  # type: ignore[return-value]
 
 
 def read(response: ProxiedResponse) -> bytes:
@@ -485,7 +487,8 @@ def test_people_do_not_get_each_others_answers(
             talk.say(answer(body=(talk.last.get("X-Staff-User") or "").encode()))
 
     def ask_as(person: str) -> bytes:
-        return read(forward(request(), route, "/", {"X-Staff-User": person}))
+        identity = {"X-Staff-User": person}
+        return read(forward(request(), route, "/", identity, "sid-1", lambda: True))
 
     upstream.answers = [echo]
     people = [f"person-{number % 9}" for number in range(90)]

@@ -1,0 +1,165 @@
+"""One connection to an upstream: bytes out, bytes in, every wait bounded.
+
+A timeout alone begins anew with each byte, so each wait is given what is left of the
+call's total time as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import select
+import socket
+import ssl
+import struct
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from backoffice.proxy.address import Address
+from backoffice.proxy.errors import BadAnswer
+
+READ_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class Call:
+    """What one call may take: seconds, and a deadline on the monotonic clock.
+
+    `socket` is where it is under way, for whoever must end it from outside.
+    """
+
+    target: str
+    connect_timeout: float
+    read_timeout: float
+    deadline: float
+    socket: socket.socket | None = None
+
+    def patience(self) -> float:
+        """Seconds the next step may take. Raises TimeoutError when none are left."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("total time is up")
+        return min(self.read_timeout, left)
+
+
+class Connection:
+    """An open connection. What was received and not yet taken is in `unread`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.unread = b""
+        self.used_at = time.monotonic()
+        # Once the other side has stopped listening, nobody else may be sent there.
+        self.is_spoilt = False
+        self._is_plain = not isinstance(sock, ssl.SSLSocket)
+        self._patience = 0.0
+
+    def send(self, data: bytes, call: Call) -> None:
+        """Raises OSError; TimeoutError when the upstream takes nothing any more."""
+        view = memoryview(data)
+        while view:
+            self._await(call.patience())
+            try:
+                view = view[self.sock.send(view) :]
+            except BlockingIOError:
+                raise TimeoutError("the upstream takes nothing") from None
+
+    def receive(self, call: Call) -> bytes:
+        """What comes next, b"" at the end. Raises OSError."""
+        self._await(call.patience())
+        try:
+            return self.sock.recv(READ_BYTES)
+        except BlockingIOError:
+            raise TimeoutError("the upstream says nothing") from None
+
+    def more(self, call: Call) -> None:
+        """Adds what comes next to `unread`; raises BadAnswer at the end."""
+        data = self.receive(call)
+        if not data:
+            raise BadAnswer("cut short")
+        self.unread = self.unread + data if self.unread else data
+
+    def is_quiet(self) -> bool:
+        """Whether it is open and nothing has come that nobody asked for."""
+        # Bytes after the end of an answer would be the head of the next person's.
+        if self.unread:
+            return False
+        if self._is_plain:
+            try:
+                self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            return False
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self.sock.close()
+
+    def _await(self, seconds: float) -> None:
+        # The kernel's own timeout for plain sockets. Python's would ask with poll()
+        # before each call, and that is a second turn of the interpreter lock.
+        if seconds == self._patience:
+            return
+        self._patience = seconds
+        if not self._is_plain:
+            self.sock.settimeout(seconds)
+            return
+        value = struct.pack("ll", int(seconds), max(1, int(seconds % 1 * 1_000_000)))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+
+def connect(address: Address, call: Call, ca_file: str | None) -> Connection:
+    """Raises OSError; requests' SSLError when the other side is not who it must be."""
+    seconds = min(call.connect_timeout, call.patience())
+    sock = _reach(address, seconds)
+    try:
+        sock.settimeout(seconds)
+        if address.scheme == "https":
+            context = _trusting(ca_file)
+            sock = context.wrap_socket(sock, server_hostname=address.host)
+        else:
+            sock.settimeout(None)
+    except ssl.SSLError as error:
+        sock.close()
+        raise requests.exceptions.SSLError(error) from error
+    except BaseException:
+        sock.close()
+        raise
+    return Connection(sock)
+
+
+def _reach(address: Address, seconds: float) -> socket.socket:
+    if not address.socket:
+        sock = socket.create_connection((address.host, address.port), seconds)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(seconds)
+        sock.connect(address.socket)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+@functools.lru_cache(maxsize=64)
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(
+        cafile=ca_file or requests.utils.DEFAULT_CA_BUNDLE_PATH
+    )
+
+
+def end_from_outside(sock: Any) -> None:
+    """Makes whoever waits on this socket in another thread stop waiting."""
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,151 @@
+"""Ends what a session has open when the session ends.
+
+A call that passed the gate may go on for hours: events, a download, an upload. The gate
+has decided once; so one thread per process asks again, for every call older than
+GRACE_SECONDS and every CHECK_SECONDS after that, and cuts the calls of dead sessions.
+It works from outside, on the sockets, because the thread that serves a call may be
+waiting for bytes that never come: from the upstream, or from a client that reads or
+sends nothing.
+
+An open call is no use of its session: it does not lengthen the session's life, and is
+cut at the idle limit as well. While the store cannot say whether a session lives, its
+calls go on for OUTAGE_SECONDS and are cut then: a kill may be waiting in the ledger.
+From the kill to the cut it is CHECK_SECONDS, one question to the store, and for a
+client that does not listen one round more: below five seconds in the worst case.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connections
+
+from accounts.sessions.errors import SessionStoreError
+from backoffice.proxy.connection import Call, end_from_outside
+
+log = logging.getLogger("backoffice.streams")
+
+GRACE_SECONDS = 1.0
+CHECK_SECONDS = 1.0
+OUTAGE_SECONDS = 3.0
+
+
+@dataclass(slots=True, eq=False)
+class OpenCall:
+    """A call under way. `is_live` asks the store; it raises SessionStoreError.
+
+    `client` is the socket of the browser's side, where the web server shows it.
+    """
+
+    call: Call
+    is_live: Callable[[], bool]
+    session_id: str
+    client: socket.socket | None = None
+    confirmed: float = field(default_factory=lambda: time.monotonic())
+    is_cut: bool = False
+
+
+class Streams:
+    """The calls that this process has open, and the thread that watches them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[OpenCall] = set()
+        self._watcher: threading.Thread | None = None
+        self._process = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def enter(self, opened: OpenCall) -> None:
+        """From now on this call ends with its session."""
+        with self._lock:
+            self._open.add(opened)
+        if self._watcher is None or self._process != os.getpid():
+            self._start()
+
+    def leave(self, opened: OpenCall) -> None:
+        """This call is over. Its sockets are not touched after that."""
+        with self._lock:
+            self._open.discard(opened)
+
+    def look(self) -> None:
+        """One round: asks about each call that is due, and cuts what must end."""
+        now = time.monotonic()
+        due = [one for one in self._snapshot() if one.is_cut or _is_due(one, now)]
+        for opened in due:
+            if opened.is_cut or not _may_go_on(opened):
+                self._cut(opened)
+
+    def _snapshot(self) -> list[OpenCall]:
+        with self._lock:
+            return list(self._open)
+
+    def _cut(self, opened: OpenCall) -> None:
+        # Under the lock: once it has left, its connection may carry another's call.
+        with self._lock:
+            if opened not in self._open:
+                return
+            if opened.is_cut:
+                # Still here after a round: it waits for the client, not the upstream.
+                end_from_outside(opened.client)
+                return
+            opened.is_cut = True
+            if opened.call.socket is not None:
+                end_from_outside(opened.call.socket)
+            else:
+                end_from_outside(opened.client)
+        log.warning("stream_cut session=%s", opened.session_id)
+
+    def _start(self) -> None:
+        # At the first call and not at import: a thread does not survive a fork.
+        with self._lock:
+            if self._watcher is not None and self._process == os.getpid():
+                return
+            self._process = os.getpid()
+            self._watcher = threading.Thread(
+                target=self._watch, name="streams", daemon=True
+            )
+            self._watcher.start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(CHECK_SECONDS)
+            try:
+                self.look()
+            except Exception:
+                log.exception("streams_not_watched")
+            finally:
+                # The fence may have read the ledger in this thread.
+                connections.close_all()
+
+
+def _is_due(opened: OpenCall, now: float) -> bool:
+    return now - opened.confirmed >= GRACE_SECONDS
+
+
+def _may_go_on(opened: OpenCall) -> bool:
+    asked = time.monotonic()
+    try:
+        is_live = opened.is_live()
+    except SessionStoreError:
+        return asked - opened.confirmed < OUTAGE_SECONDS
+    if is_live:
+        opened.confirmed = asked
+    return is_live
+
+
+streams = Streams()
+
+
+def client_socket(environment: dict[str, Any]) -> socket.socket | None:
+    """The browser's side of a request, as far as the web server tells."""
+    found = environment.get("gunicorn.socket")
+    return found if isinstance(found, socket.socket) else None

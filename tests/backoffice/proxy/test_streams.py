@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.test import RequestFactory
+
+from accounts.sessions.errors import StoreUnavailable
+from backoffice.proxy import streams as module
+from backoffice.proxy.connection import Call
+from backoffice.proxy.errors import Refusal, Refused, UpstreamCutShort
+from backoffice.proxy.forward import forward
+from backoffice.proxy.routes import Route
+from backoffice.proxy.streams import (
+    GRACE_SECONDS,
+    OUTAGE_SECONDS,
+    OpenCall,
+    Streams,
+    streams,
+)
+from tests.fakes.upstream import Talk, Upstream, hanging
+
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+class Session:
+    """Whether it lives, and how often that was asked."""
+
+    def __init__(self) -> None:
+        self.answer: bool | Exception = True
+        self.asked = 0
+
+    def is_live(self) -> bool:
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def opened(
+    session: Session,
+    upstream: socket.socket | None = None,
+    client: socket.socket | None = None,
+) -> tuple[Streams, OpenCall]:
+    watched = Streams()
+    watched._start = lambda: None  # type: ignore[method-assign]
+    one = OpenCall(Call("/", 1, 1, 1, upstream), session.is_live, "sid-1", client)
+    watched.enter(one)
+    return watched, one
+
+
+def is_shut(sock: socket.socket) -> bool:
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+def test_a_young_call_is_not_asked_about(session: Session, clock: list[float]) -> None:
+    watched, _ = opened(session)
+    clock[0] += GRACE_SECONDS / 2
+    watched.look()
+    assert session.asked == 0
+
+
+def test_a_live_session_keeps_its_calls(
+    session: Session, clock: list[float], pair: tuple[socket.socket, socket.socket]
+) -> None:
+    watched, one = opened(session, pair[0])
+    for _ in range(3):
+        clock[0] += GRACE_SECONDS
+        watched.look()
+    assert (session.asked, one.is_cut, is_shut(pair[1])) == (3, False, False)
+
+
+def test_a_dead_session_loses_the_upstream_first_and_then_the_client(
+    session: Session, clock: list[float], pair: tuple[socket.socket, socket.socket]
+) -> None:
+    client, browser = socket.socketpair()
+    with client, browser:
+        watched, one = opened(session, pair[0], client)
+        session.answer = False
+        clock[0] += GRACE_SECONDS
+        watched.look()
+        assert (one.is_cut, is_shut(pair[1]), is_shut(browser)) == (True, True, False)
+        watched.look()
+        assert is_shut(browser)
+
+
+def test_a_call_that_has_left_is_not_touched(
+    session: Session, clock: list[float], pair: tuple[socket.socket, socket.socket]
+) -> None:
+    watched, one = opened(session, pair[0])
+    session.answer = False
+
+    def leaves() -> bool:
+        watched.leave(one)
+        return False
+
+    one.is_live = leaves
+    clock[0] += GRACE_SECONDS
+    watched.look()
+    assert not is_shut(pair[1])
+    assert len(watched) == 0
+
+
+def test_an_outage_is_borne_for_a_while_and_not_for_ever(
+    session: Session, clock: list[float], pair: tuple[socket.socket, socket.socket]
+) -> None:
+    watched, one = opened(session, pair[0])
+    session.answer = StoreUnavailable("unreachable")
+    clock[0] += OUTAGE_SECONDS - 0.1
+    watched.look()
+    assert not one.is_cut
+    clock[0] += 0.2
+    watched.look()
+    assert one.is_cut
+    assert is_shut(pair[1])
+
+
+def test_a_store_that_comes_back_in_time_is_believed(
+    session: Session, clock: list[float]
+) -> None:
+    watched, one = opened(session)
+    session.answer = StoreUnavailable("unreachable")
+    clock[0] += OUTAGE_SECONDS - 0.1
+    watched.look()
+    session.answer = True
+    watched.look()
+    clock[0] += OUTAGE_SECONDS - 0.1
+    session.answer = StoreUnavailable("unreachable")
+    watched.look()
+    assert not one.is_cut
+
+
+# With the real thread ------------------------------------------------------
+
+
+def ask(route: Route, session: Session) -> object:
+    request = RequestFactory().get("/unused")
+    return forward(request, route, "/x", {}, "sid-1", session.is_live)
+
+
+def test_a_silent_stream_is_cut(
+    route: Route, upstream: Upstream, session: Session
+) -> None:
+    def silent(talk: Talk) -> None:
+        talk.say(EVENTS)
+        gone.append(talk.is_gone(10))
+
+    gone: list[bool] = []
+    upstream.answers = [silent]
+    response = ask(route, session)
+    pieces = iter(response)  # type: ignore[call-overload]
+    assert next(pieces) == b""
+    session.answer = False
+    with pytest.raises(UpstreamCutShort):
+        next(pieces)
+    assert len(streams) == 0
+    upstream.__exit__()
+    assert gone == [True]
+
+
+def test_a_call_that_was_not_answered_yet_becomes_a_refusal(
+    route: Route, upstream: Upstream, session: Session
+) -> None:
+    upstream.answers = [hanging(b"")]
+    session.answer = False
+    with pytest.raises(Refused) as caught:
+        ask(route, session)
+    assert caught.value.refusal is Refusal.NO_SESSION
+    assert len(streams) == 0
+
+
+@pytest.mark.parametrize("size", [5, 200_000])
+def test_a_call_that_is_over_is_not_watched(
+    route: Route, upstream: Upstream, session: Session, size: int
+) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
+    upstream.answers = [head + b"a" * size]
+    response = ask(route, session)
+    assert len(b"".join(response)) == size  # type: ignore[call-overload]
+    assert len(streams) == 0
+
+
+def test_an_abandoned_call_is_not_watched(
+    route: Route, upstream: Upstream, session: Session
+) -> None:
+    upstream.answers = [hanging(EVENTS)]
+    response = ask(route, session)
+    assert len(streams) == 1
+    response.close()  # type: ignore[attr-defined]
+    assert len(streams) == 0
+
+
+def test_a_failed_call_is_not_watched(session: Session) -> None:
+    with pytest.raises(Refused):
+        ask(Route("a", "http://127.0.0.1:1"), session)
+    assert len(streams) == 0
+
+
+def test_one_thread_watches_them_all(
+    route: Route, upstream: Upstream, session: Session
+) -> None:
+    for _ in range(3):
+        b"".join(ask(route, session))  # type: ignore[call-overload]
+    watchers = [one for one in threading.enumerate() if one.name == "streams"]
+    assert len(watchers) == 1
