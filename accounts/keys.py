@@ -6,15 +6,21 @@
     bo:{i}:use              zset    session id -> last use, ms
     bo:{i}:start            zset    session id -> start, ms
     bo:{i}:end              zset    session id -> end unless used again, ms
+    bo:{i}:f:<3 digits>     hash    session id -> facts, for sessions so beginning
+    bo:{i}:w:<kind>         hash    word -> sealed text, for all facts that name it
+    bo:{i}:w:<kind>:end     zset    word -> when no session can name it any more, ms
     bo:{i}:mark             string  empty; asks replicas how far they are
     bo:{i}:unwritten        hash    sealed kills that SQL could not take yet
     bo:{i}:held             hash    sealed audit entries that SQL could not take yet
     bo:{i}:anchor           hash    sealed; where the chain of audit entries ended
     bo:{i}:t:<token>        string  empty; a logout token that was used, minutes
     bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
-    bo:{i}:o:<origin>       zset    session id -> end, ms; the provider's own session
-    <either of these>:k     string  milliseconds; what began before is dead
+    bo:{i}:o:<4 digits>     zset    origin and session id -> end, ms; of all sessions of
+                                    the provider whose name begins so
+    bo:{i}:p:<person>:k     string  milliseconds; what began before is dead
+    bo:{i}:o:<origin>:k     string  the same
 
+Inside the index a session id is its 12 bytes; everywhere else their 24 hex digits.
 `{x}` is the session id's first character and `{i}` is itself: hash tags, so that in
 a Cluster a session and its cut-off mark share a slot, and so does the whole index.
 
@@ -41,7 +47,9 @@ HELD_ENTRIES = "bo:{i}:held"
 AUDIT_ANCHOR = "bo:{i}:anchor"
 MARK = "bo:{i}:mark"
 ANY_VALUE = "bo:{*}:s:*"
-ANY_NAMED_SET = ("bo:{i}:p:" + "?" * 24, "bo:{i}:o:" + "?" * 24)
+ANY_NAMED_SET = ("bo:{i}:p:" + "?" * 24, "bo:{i}:o:" + "?" * 4)
+ORIGINS = "bo:{i}:o:"
+BUCKET_DIGITS = 3
 SHARDS = "0123456789abcdef"
 
 
@@ -98,6 +106,41 @@ def reference(name: str) -> bytes:
 def named(kind: str, reference: bytes) -> str:
     """The name of kind "p" or "o" with this reference."""
     return f"bo:{{i}}:{kind}:{reference.hex()}"
+
+
+def origin_bucket(origin: str) -> str:
+    """The set in which the sessions of this origin stand, among others.
+
+    Nearly every origin has one session, and a set of its own costs a hundred bytes.
+    """
+    return origin[:-20]
+
+
+def bucket(identifier: str) -> str:
+    """The hash in which the facts about this session stand."""
+    return f"bo:{{i}}:f:{identifier[:BUCKET_DIGITS]}"
+
+
+def buckets() -> list[str]:
+    """Every hash of facts that there can be."""
+    return [f"bo:{{i}}:f:{n:0{BUCKET_DIGITS}x}" for n in range(16**BUCKET_DIGITS)]
+
+
+def words(kind: str) -> str:
+    return f"bo:{{i}}:w:{kind}"
+
+
+def words_end(kind: str) -> str:
+    return f"bo:{{i}}:w:{kind}:end"
+
+
+def word(kind: str, text: str) -> bytes:
+    """Eight bytes that stand for a text which many sessions share.
+
+    Too few to be unique against somebody who looks for two texts with one word, but
+    nobody can look without SECRET_KEY; by chance, one in 2^32 for 65,000 texts.
+    """
+    return bytes.fromhex(_reference(_roots()[0], "word", kind, text))[:8]
 
 
 def value(identifier: str) -> str:

@@ -1,4 +1,4 @@
-"""Compares index and values, both ways: no live session hides, no dead one haunts.
+"""Compares index, facts and values, both ways: nothing live hides, nothing dead haunts.
 
 Reads everything, in batches, beside normal work. What looks wrong is looked at twice,
 because a session may begin or end between two reads; only what is wrong both times is
@@ -13,9 +13,9 @@ from itertools import islice
 from typing import Any
 
 from accounts import keys
-from accounts.sessions import clock, index, values
+from accounts.sessions import clock, facts, index, values
 from accounts.sessions.connections import answering, answers, client
-from accounts.sessions.index import Order
+from accounts.sessions.index import Order, places
 from accounts.sessions.record import Record
 
 BATCH = 1000
@@ -47,9 +47,10 @@ def repair() -> Census:
         found = _check(store)
         for record, expiry in _live(store, found.hidden):
             index.enter(store, record, record.last_used(expiry))
-        names = [*(order.value for order in Order), *_named_sets(store)]
-        for name in names if found.haunting else []:
-            _forget_in(store, name, found.haunting)
+        if haunting := set(found.haunting):
+            index.drop(store, found.haunting)
+            for name in _named_sets(store):
+                _forget_in(store, name, haunting)
         return found
 
 
@@ -62,6 +63,8 @@ def _check(store: Any) -> Census:
     for name in [*(order.value for order in Order), *_named_sets(store)]:
         for batch in _batches(_members(store, name)):
             entries.update(_twice(lambda ids: _haunting(store, ids), batch))
+    for batch in _batches(facts.everything(store, keys.buckets())):
+        entries.update(_twice(lambda ids: _haunting(store, ids), batch))
     census.haunting = sorted(entries)
     return census
 
@@ -81,21 +84,29 @@ def _live(store: Any, ids: Iterable[str]) -> list[tuple[Record, int]]:
 
 
 def _hidden(store: Any, ids: list[str]) -> list[str]:
-    wanted = [
-        (record.id, name)
-        for record, _ in _live(store, ids)
-        for name in index.places(record)
-    ]
+    living = [record for record, _ in _live(store, ids)]
+    wanted = [(record.id, *place) for record in living for place in places(record)]
     pipeline = store.pipeline(transaction=False)
-    for identifier, name in wanted:
-        pipeline.zscore(name, identifier)
+    for _, name, member in wanted:
+        pipeline.zscore(name, member)
     scores = answers(pipeline) if wanted else []
     missing = {
         identifier
-        for (identifier, _), score in zip(wanted, scores, strict=True)
+        for (identifier, _, _), score in zip(wanted, scores, strict=True)
         if score is None
     }
-    return sorted(missing)
+    return sorted(missing | _misdescribed(store, living))
+
+
+def _misdescribed(store: Any, records: list[Record]) -> set[str]:
+    """Ids of those whose facts are missing, or say something else than the record."""
+    noted = facts.of_each(store, [record.id for record in records])
+    words = facts.meanings(store, noted.values())
+    return {
+        record.id
+        for record in records
+        if record.id not in noted or not facts.tell(noted[record.id], record, words)
+    }
 
 
 def _haunting(store: Any, ids: list[str]) -> list[str]:
@@ -103,7 +114,7 @@ def _haunting(store: Any, ids: list[str]) -> list[str]:
     pipeline = store.pipeline(transaction=False)
     for identifier in ids:
         pipeline.exists(keys.value(identifier))
-        pipeline.zscore(keys.BY_END, identifier)
+        pipeline.zscore(keys.BY_END, bytes.fromhex(identifier))
     found = iter(answers(pipeline))
     return [
         identifier
@@ -131,12 +142,14 @@ def _members(store: Any, name: str) -> Iterator[str]:
     is_scored_by_end = name not in {keys.BY_USE, keys.BY_START}
     for member, score in store.zscan_iter(name, count=BATCH):
         if not (is_scored_by_end and score <= now):
-            yield member.decode()
+            yield member[-index.BYTES :].hex()
 
 
-def _forget_in(store: Any, name: str, ids: list[str]) -> None:
-    for batch in _batches(ids):
-        store.zrem(name, *batch)
+def _forget_in(store: Any, name: str, ids: set[str]) -> None:
+    members = [member for member, _ in store.zscan_iter(name, count=BATCH)]
+    haunting = [m for m in members if m[-index.BYTES :].hex() in ids]
+    for start in range(0, len(haunting), BATCH):
+        store.zrem(name, *haunting[start : start + BATCH])
 
 
 def _batches(ids: Iterable[str]) -> Iterator[list[str]]:

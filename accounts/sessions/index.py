@@ -3,15 +3,18 @@
 The index may over-report for a moment and never hides: it is written before the value
 and removed after it. Every set is scored by time, so that dead entries are found
 without anybody announcing a death, and pruned by whoever touches or lists next.
+
+In the store a session is named by 12 bytes, here and above by their 24 hex digits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from accounts import keys
+from accounts.sessions import facts
 from accounts.sessions.clock import milliseconds
 from accounts.sessions.connections import answers, whole_number
 from accounts.sessions.record import Record
@@ -19,14 +22,24 @@ from accounts.sessions.record import Record
 PRUNE_AT_MOST = 200
 PRUNE_BATCH = 1000
 FRESH_SECONDS = 60
+BYTES = 12
 
-# KEYS: by use, by start, by end. ARGV: what counts as fresh (ms), then ids.
+# KEYS: by use, by start, by end, then the facts' bucket of each id.
+# ARGV: what counts as fresh (ms), then ids.
 _FORGET_UNLESS_FRESH = """
 for place = 2, #ARGV do
   local used = redis.call('ZSCORE', KEYS[1], ARGV[place])
   if not used or tonumber(used) < tonumber(ARGV[1]) then
-    for _, name in ipairs(KEYS) do redis.call('ZREM', name, ARGV[place]) end
+    for n = 1, 3 do redis.call('ZREM', KEYS[n], ARGV[place]) end
+    redis.call('HDEL', KEYS[place + 2], ARGV[place])
   end
+end
+"""
+
+# Not to bring back what a kill has taken out meanwhile.
+_NOTE_IF_LISTED = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 end
 """
 
@@ -41,13 +54,14 @@ class Order(StrEnum):
 
 def enter(client: Any, record: Record, now: float) -> None:
     """Lists a session that is about to be written."""
-    expiry = record.expiry(now)
+    expiry, member = record.expiry(now), bytes.fromhex(record.id)
     pipeline = client.pipeline(transaction=False)
-    pipeline.zadd(keys.BY_USE, {record.id: milliseconds(now)})
-    pipeline.zadd(keys.BY_START, {record.id: milliseconds(record.began)})
-    pipeline.zadd(keys.BY_END, {record.id: expiry})
-    for name in _names(record):
-        pipeline.zadd(name, {record.id: expiry})
+    facts.enter(pipeline, record)
+    pipeline.zadd(keys.BY_USE, {member: milliseconds(now)})
+    pipeline.zadd(keys.BY_START, {member: milliseconds(record.began)})
+    pipeline.zadd(keys.BY_END, {member: expiry})
+    for name, entry in _entries(record):
+        pipeline.zadd(name, {entry: expiry})
         pipeline.pexpireat(name, milliseconds(record.ends), nx=True)
         pipeline.pexpireat(name, milliseconds(record.ends), gt=True)
     answers(pipeline)
@@ -55,29 +69,45 @@ def enter(client: Any, record: Record, now: float) -> None:
 
 def move(client: Any, record: Record, now: float) -> None:
     """Notes a use, only of what is still listed: a touch must not revive an entry."""
-    expiry = record.expiry(now)
+    expiry, member = record.expiry(now), bytes.fromhex(record.id)
     pipeline = client.pipeline(transaction=False)
-    pipeline.zadd(keys.BY_USE, {record.id: milliseconds(now)}, xx=True, gt=True)
-    for name in (keys.BY_END, *_names(record)):
-        pipeline.zadd(name, {record.id: expiry}, xx=True, gt=True)
-    for name in _names(record):
+    pipeline.zadd(keys.BY_USE, {member: milliseconds(now)}, xx=True, gt=True)
+    pipeline.zadd(keys.BY_END, {member: expiry}, xx=True, gt=True)
+    for name, entry in _entries(record):
+        pipeline.zadd(name, {entry: expiry}, xx=True, gt=True)
         pipeline.zremrangebyscore(name, "-inf", milliseconds(now))
     answers(pipeline)
     prune(client, now, PRUNE_AT_MOST)
 
 
+def note(client: Any, record: Record) -> None:
+    """Brings the facts up to date with a session that was written again."""
+    pipeline = client.pipeline(transaction=False)
+    facts.note_words(pipeline, record)
+    bucket, member = keys.bucket(record.id), bytes.fromhex(record.id)
+    pipeline.eval(_NOTE_IF_LISTED, 1, bucket, member, facts.pack(record))
+    answers(pipeline)
+
+
 def leave(client: Any, records: Sequence[Record]) -> None:
     """Takes sessions whose values are gone out of every set."""
-    if not records:
+    names = {record.id: _names(record) for record in records}
+    leave_names(client, names)
+
+
+def leave_names(client: Any, names: Mapping[str, Sequence[str]]) -> None:
+    """As `leave`, by id and the names of person and origin it stands under."""
+    if not names:
         return
-    leaving: dict[str, list[str]] = {}
-    for record in records:
-        for name in _names(record):
-            leaving.setdefault(name, []).append(record.id)
+    leaving: dict[str, list[bytes]] = {}
+    for identifier, several in names.items():
+        for name in several:
+            place, entry = entry_of(name, identifier)
+            leaving.setdefault(place, []).append(entry)
     pipeline = client.pipeline(transaction=False)
-    _forget(pipeline, [record.id for record in records])
-    for name, ids in leaving.items():
-        pipeline.zrem(name, *ids)
+    _forget(pipeline, list(names))
+    for place, entries in leaving.items():
+        pipeline.zrem(place, *entries)
     answers(pipeline)
 
 
@@ -88,9 +118,9 @@ def forget(client: Any, ids: Sequence[str], now: float) -> None:
     and whoever looked in that moment must not make it hide for its whole life.
     """
     if ids:
+        names = [order.value for order in Order] + [keys.bucket(i) for i in ids]
         fresh = milliseconds(now - FRESH_SECONDS)
-        names = [order.value for order in Order]
-        client.eval(_FORGET_UNLESS_FRESH, len(names), *names, fresh, *ids)
+        client.eval(_FORGET_UNLESS_FRESH, len(names), *names, fresh, *_members(ids))
 
 
 def prune(client: Any, now: float, at_most: int) -> int:
@@ -98,7 +128,9 @@ def prune(client: Any, now: float, at_most: int) -> int:
     dead = client.zrange(
         keys.BY_END, "-inf", milliseconds(now), byscore=True, offset=0, num=at_most
     )
-    drop(client, [member.decode() for member in dead])
+    drop(client, _ids(dead))
+    if dead:
+        facts.prune(client, now)
     return len(dead)
 
 
@@ -124,6 +156,11 @@ def count(client: Any, now: float) -> int:
     return whole_number(client.zcount(keys.BY_END, f"({milliseconds(now)}", "+inf"))
 
 
+def count_since(client: Any, moment: int) -> int:
+    """How many listed sessions began at this moment (ms) or later."""
+    return whole_number(client.zcount(keys.BY_START, moment, "+inf"))
+
+
 def count_dead(client: Any, now: float) -> int:
     """How many entries are past their end and not yet pruned."""
     return whole_number(client.zcount(keys.BY_END, "-inf", milliseconds(now)))
@@ -134,7 +171,23 @@ def page(
 ) -> list[str]:
     """Ids in an order; the cost does not depend on how many sessions there are."""
     found = client.zrange(order.value, offset, offset + size - 1, desc=descending)
-    return [member.decode() for member in found]
+    return _ids(found)
+
+
+def everyone(client: Any, order: Order, descending: bool = True) -> list[str]:
+    """Every id, in an order."""
+    return _ids(client.zrange(order.value, 0, -1, desc=descending))
+
+
+def used_until(client: Any, moment: int) -> list[str]:
+    """Ids of sessions that were last used at this moment (ms) or before."""
+    return _ids(client.zrange(keys.BY_USE, "-inf", moment, byscore=True))
+
+
+def last_uses(client: Any, ids: Sequence[str]) -> list[float | None]:
+    """When each was last used, in seconds; None for what is not listed."""
+    found = client.zmscore(keys.BY_USE, _members(ids)) if ids else []
+    return [None if score is None else score / 1000 for score in found]
 
 
 def begun_before(client: Any, moment: int, at_most: int) -> list[str]:
@@ -142,7 +195,7 @@ def begun_before(client: Any, moment: int, at_most: int) -> list[str]:
     found = client.zrange(
         keys.BY_START, "-inf", f"({moment}", byscore=True, offset=0, num=at_most
     )
-    return [member.decode() for member in found]
+    return _ids(found)
 
 
 def listed(client: Any, names: Sequence[str], now: float) -> list[str]:
@@ -154,16 +207,33 @@ def listed(client: Any, names: Sequence[str], now: float) -> list[str]:
 
 def listed_each(client: Any, names: Sequence[str], now: float) -> list[list[str]]:
     """As `listed`, name by name."""
+    places = [entry_of(name, "") for name in names]
     pipeline = client.pipeline(transaction=False)
-    for name in names:
-        pipeline.zrange(name, f"({milliseconds(now)}", "+inf", byscore=True)
+    for place, _ in places:
+        pipeline.zrange(place, f"({milliseconds(now)}", "+inf", byscore=True)
     found = answers(pipeline) if names else []
-    return [[member.decode() for member in members] for members in found]
+    return [
+        _ids(entry for entry in entries if entry.startswith(beginning))
+        for (_, beginning), entries in zip(places, found, strict=True)
+    ]
 
 
-def places(record: Record) -> list[str]:
-    """Every set that a live session stands in."""
-    return [*(order.value for order in Order), *_names(record)]
+def places(record: Record) -> list[tuple[str, bytes]]:
+    """Every set that a live session stands in, and as what."""
+    member = bytes.fromhex(record.id)
+    return [*((order.value, member) for order in Order), *_entries(record)]
+
+
+def entry_of(name: str, identifier: str) -> tuple[str, bytes]:
+    """The set in which this person's or origin's session stands, and as what."""
+    member = bytes.fromhex(identifier)
+    if name.startswith(keys.ORIGINS):
+        return keys.origin_bucket(name), keys.reference(name) + member
+    return name, member
+
+
+def _entries(record: Record) -> list[tuple[str, bytes]]:
+    return [entry_of(name, record.id) for name in _names(record)]
 
 
 def _names(record: Record) -> list[str]:
@@ -171,5 +241,15 @@ def _names(record: Record) -> list[str]:
 
 
 def _forget(pipeline: Any, ids: Sequence[str]) -> None:
+    members = _members(ids)
     for order in Order:
-        pipeline.zrem(order.value, *ids)
+        pipeline.zrem(order.value, *members)
+    facts.leave(pipeline, ids)
+
+
+def _members(ids: Iterable[str]) -> list[bytes]:
+    return [bytes.fromhex(identifier) for identifier in ids]
+
+
+def _ids(members: Iterable[bytes]) -> list[str]:
+    return [member[-BYTES:].hex() for member in members]

@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from redis.exceptions import OutOfMemoryError
 
 from accounts import keys
 from accounts.models import Revocation
-from accounts.sessions import audit_copy, clock, index, seal, values
+from accounts.sessions import audit_copy, clock, cutoff, index, seal, values
 from accounts.sessions.connections import answers, client
 from accounts.sessions.errors import StoreNotFenced
 from accounts.sessions.record import Record
@@ -29,21 +29,21 @@ ACKNOWLEDGE_MILLISECONDS = 200
 # How long a sign-in or a rotation can take at the very most, and then some.
 IN_FLIGHT_SECONDS = 600
 CATCH_UP_SECONDS = 10
+ROWS_AT_ONCE = 500
 _caught_up = 0.0
 
 
-def write(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revocation:
-    """Enters a kill: everything of `target` that began before now is dead.
+def write(rows: Sequence[Revocation]) -> None:
+    """Enters kills, all of them or none.
 
-    Raises django.db.DatabaseError when it cannot be written.
+    Raises django.db.DatabaseError when they cannot be written.
     """
-    row = draft(kind, target, by=by, reason=reason)
-    row.save()
-    return row
+    with transaction.atomic():
+        Revocation.objects.bulk_create(rows, batch_size=ROWS_AT_ONCE)
 
 
 def draft(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revocation:
-    """The same kill, not yet written."""
+    """A kill, not yet written: everything of `target` that began before now is dead."""
     now = datetime.fromtimestamp(clock.now(), UTC)
     # No session outlives the absolute limit, so neither need its kill.
     until = now + timedelta(seconds=settings.SESSION_ABSOLUTE_SECONDS)
@@ -139,7 +139,7 @@ def carry_out(store: Any, rows: Sequence[Revocation]) -> list[Record]:
     """Does in the store what the ledger says; gives the sessions that this ended."""
     everyone = [row for row in rows if row.kind == Revocation.Kind.EVERYONE]
     if everyone:
-        set_cutoff(store, max(row.before.timestamp() for row in everyone))
+        cutoff.set_mark(store, max(row.before.timestamp() for row in everyone))
     before: dict[str, float] = {}
     for row in rows:
         if row.kind == Revocation.Kind.SESSION:
@@ -162,7 +162,7 @@ def leave_marks(store: Any, rows: Sequence[Revocation]) -> None:
             pipeline.set(keys.tombstone(row.target), b"", ex=IN_FLIGHT_SECONDS)
         elif row.kind in Revocation.NAMED:
             for name in row.targets():
-                mark = _mark(row.before.timestamp())
+                mark = cutoff.mark(row.before.timestamp())
                 pipeline.set(keys.mark(name), mark, ex=IN_FLIGHT_SECONDS)
     try:
         answers(pipeline)
@@ -173,10 +173,11 @@ def leave_marks(store: Any, rows: Sequence[Revocation]) -> None:
 
 def mark_delivered(rows: Sequence[Revocation]) -> None:
     """Notes that the store knows; a failure only means that it is told once more."""
+    known = [row.pk for row in rows if row.pk and not row.delivered]
     try:
-        Revocation.objects.filter(
-            pk__in=[row.pk for row in rows if row.pk and not row.delivered]
-        ).update(delivered=True)
+        for start in range(0, len(known), ROWS_AT_ONCE):
+            some = known[start : start + ROWS_AT_ONCE]
+            Revocation.objects.filter(pk__in=some).update(delivered=True)
     except DatabaseError as error:
         log.warning("delivery_not_noted because=%s", error)
 
@@ -216,43 +217,8 @@ def is_acknowledged(store: Any) -> bool | None:
     return bool(answers(pipeline)[-1])
 
 
-def set_cutoff(store: Any, before: float) -> None:
-    """Marks everything that began before this moment dead, in one round trip.
-
-    A second one where the mark is not there yet; what stands already is not written
-    again, so that a replay asks nothing of a store that cannot write.
-    """
-    mark = _mark(before)
-    missing = [
-        shard
-        for shard, known in zip(keys.SHARDS, values.cutoffs(store), strict=True)
-        if known < mark
-    ]
-    pipeline = store.pipeline(transaction=False)
-    until = clock.milliseconds(before + settings.SESSION_ABSOLUTE_SECONDS)
-    for shard in missing:
-        pipeline.set(keys.cutoff(shard), mark, pxat=until)
-    if missing:
-        answers(pipeline)
-
-
-def clear_up(store: Any) -> int:
-    """Removes every session that began before the cut-off it is under."""
-    removed, mark = 0, max(values.cutoffs(store))
-    while mark and (doomed := index.begun_before(store, mark, values.BATCH)):
-        ended = values.erase(store, dict.fromkeys(doomed, mark / 1000))
-        index.drop(store, doomed)
-        removed += len(ended)
-    return removed
-
-
 def _listed(store: Any, rows: Sequence[Revocation]) -> list[list[str]]:
     names = [row.targets() for row in rows]
     flat = [name for several in names for name in several]
     found = iter(index.listed_each(store, flat, clock.now()))
     return [[i for _ in several for i in next(found)] for several in names]
-
-
-def _mark(before: float) -> int:
-    # The next whole millisecond: what began within the same one is dead as well.
-    return clock.milliseconds(before) + 1

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
@@ -53,6 +54,18 @@ def unseal(name: str, sealed: bytes) -> bytes:
             except InvalidTag:
                 raise NotSealed("tag") from None
     raise NotSealed("secret")
+
+
+def unseal_each(name: str, values: Iterable[bytes]) -> Iterator[bytes | None]:
+    """As `unseal`, for many values under one name; None for what is not sealed."""
+    ciphers = {secret_id: _cipher(root, name) for root, secret_id in _roots()}
+    for sealed in values:
+        cipher = ciphers.get(sealed[1:5]) if sealed[:1] == VERSION else None
+        try:
+            nonce, body = sealed[5:HEADER_BYTES], sealed[HEADER_BYTES:]
+            yield cipher.decrypt(nonce, body, b"") if cipher else None
+        except (InvalidTag, ValueError):
+            yield None
 
 
 def header(sealed: bytes) -> bytes:

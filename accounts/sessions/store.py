@@ -9,7 +9,8 @@ What Django's stock cache engine gets wrong for us, and this one must not:
   looking and writing into which a kill could fall and be undone.
 * Two writers do not undo each other. The one who comes second merges its own changes
   into what the first one wrote.
-* A use never rewrites the value. It moves the expiry, at most once a minute.
+* A use never rewrites the value. It moves the expiry, at most once a minute, and the
+  index with it; a save moves neither, so that the two cannot part.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from django.contrib.sessions.backends.base import (
 from django.utils.crypto import get_random_string
 
 from accounts import keys
-from accounts.sessions import clock, fence, index, ledger, seal, values
+from accounts.sessions import clock, facts, fence, index, ledger, seal, values
 from accounts.sessions.connections import (
     Nonsense,
     answering,
@@ -58,7 +59,7 @@ if not current then return {{ARGV[1], 'gone', ''}} end
 if string.sub(current, 1, {seal.HEADER_BYTES}) ~= ARGV[2] then
   return {{ARGV[1], 'changed', current}}
 end
-redis.call('SET', KEYS[1], ARGV[3], 'PXAT', ARGV[4])
+redis.call('SET', KEYS[1], ARGV[3], 'KEEPTTL')
 return {{ARGV[1], 'replaced', ''}}
 """
 REPLACED, CHANGED, GONE = b"replaced", b"changed", b"gone"
@@ -319,22 +320,28 @@ class SessionStore(SessionBase):
         if self._record is None:
             raise UpdateError
         for _ in range(MERGE_ATTEMPTS):
-            now = clock.now()
             record = self._record.with_data(data)
             sealed = _sealed(record)
             with answering():
-                arguments = [seal.header(self._read), sealed, record.expiry(now)]
+                arguments = [seal.header(self._read), sealed]
                 outcome, current = ask(_REPLACE, [record.name], arguments)
                 if outcome not in _REPLACED:
                     raise Nonsense("no outcome of a save")
             if outcome == REPLACED:
-                self._record, self._read, self._last_used = record, sealed, now
+                self._note_facts(record)
+                self._record, self._read = record, sealed
                 self._session_cache = data
                 return
             if outcome == GONE:
                 raise UpdateError
             data = self._merged(data, current)
         raise StoreUnavailable("contended")
+
+    def _note_facts(self, record: Record) -> None:
+        before = cast("Record", self._record)
+        if record.person and facts.texts(before) != facts.texts(record):
+            with answering():
+                index.note(client(), record)
 
     def _merged(self, mine: dict[str, Any], current: bytes) -> dict[str, Any]:
         """My changes on top of what another request wrote since I read."""

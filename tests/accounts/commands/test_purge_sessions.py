@@ -83,7 +83,7 @@ def test_store_away_is_3_and_a_kill_is_written_down(
 def test_check_finds_strays_and_repair_mends_them(store: redis.Redis) -> None:
     session = begin()
     assert purge("--check")["hidden"] == 0
-    store.zrem(keys.BY_END, str(session.session_id))
+    store.zrem(keys.BY_END, bytes.fromhex(str(session.session_id)))
     assert exit_code("--check") == 1
     assert purge("--repair")["hidden"] == 1
     assert purge("--check") == {

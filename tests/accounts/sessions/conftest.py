@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
@@ -9,6 +13,8 @@ from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.rights import Role
 from accounts.sessions.store import SessionStore
+from tests import topology
+from tests.topology import Topology
 
 ISSUER = "https://idp.example"
 PROFILE = {
@@ -76,3 +82,26 @@ def sign_in(client: Client, user: User) -> SessionStore:
     session.save()
     client.cookies["session_id"] = str(session.session_key)
     return session
+
+
+class Shapes:
+    """Starts each shape when it is first asked for, and stops all at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stack = ExitStack()
+        self.running: dict[str, Topology] = {}
+
+    def get(self, kind: str) -> Topology:
+        if kind not in self.running:
+            start: Callable[[Path], AbstractContextManager[Topology]]
+            start = getattr(topology, kind)
+            self.running[kind] = self.stack.enter_context(start(self.folder / kind))
+        return self.running[kind]
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shapes]:
+    shapes = Shapes(tmp_path_factory.mktemp("shapes"))
+    with shapes.stack:
+        yield shapes

@@ -28,7 +28,7 @@ def test_session_missing_from_a_list_is_hidden_and_mended(
     store: redis.Redis, order: Order
 ) -> None:
     session = begin()
-    store.zrem(order.value, str(session.session_id))
+    store.zrem(order.value, bytes.fromhex(str(session.session_id)))
     assert census.check().hidden == [session.session_id]
     census.repair()
     assert census.check().strays == 0
@@ -50,7 +50,8 @@ def test_entry_without_a_session_haunts_and_is_removed(store: redis.Redis) -> No
     assert census.check().haunting == [identifier]
     census.repair()
     assert census.check().strays == 0
-    assert store.keys("bo:{i}:*") == []
+    # Words outlive sessions: others may name them.
+    assert all(name.startswith(b"bo:{i}:w:") for name in store.keys("bo:{i}:*"))
 
 
 def test_mending_keeps_the_last_use(store: redis.Redis, travel: Travel) -> None:
@@ -71,3 +72,48 @@ def test_expired_sessions_are_no_strays(store: redis.Redis, travel: Travel) -> N
     live.purge()
     assert census.check().strays == 0
     assert store.zcard(keys.BY_USE) == 0
+
+
+def test_session_without_facts_is_hidden_from_filters_and_mended(
+    store: redis.Redis,
+) -> None:
+    session = begin()
+    store.delete(keys.bucket(str(session.session_id)))
+    assert census.check().hidden == [session.session_id]
+    census.repair()
+    assert census.check().strays == 0
+    assert live.select(live.Selection(group="support")).total == 1
+
+
+def test_facts_that_say_something_else_are_mended(store: redis.Redis) -> None:
+    session, other = begin("u-1"), begin("u-2")
+    mine, bucket = str(session.session_id), keys.bucket(str(session.session_id))
+    others = store.hget(keys.bucket(str(other.session_id)), raw(other))
+    store.hset(bucket, raw(session), others)
+    assert census.check().hidden == [mine]
+    census.repair()
+    assert census.check().strays == 0
+
+
+def test_lost_dictionary_is_mended(store: redis.Redis) -> None:
+    begin()
+    store.delete(keys.words("s"))
+    assert len(census.check().hidden) == 1
+    census.repair()
+    assert census.check().strays == 0
+
+
+def test_facts_without_a_session_haunt_and_are_removed(store: redis.Redis) -> None:
+    session = begin()
+    identifier = str(session.session_id)
+    noted = store.hget(keys.bucket(identifier), raw(session))
+    live.end([identifier], by="admin")
+    store.hset(keys.bucket(identifier), raw(session), noted)
+    assert census.check().haunting == [identifier]
+    census.repair()
+    assert census.check().strays == 0
+
+
+def raw(session: SessionStore) -> bytes:
+    """How the index names the session."""
+    return bytes.fromhex(str(session.session_id))

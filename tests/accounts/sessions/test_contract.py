@@ -6,10 +6,6 @@ stock cache engine, where what it does not keep is marked: our reasons for exist
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
-from pathlib import Path
-
 import pytest
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.backends.cache import SessionStore as StockStore
@@ -17,9 +13,8 @@ from pytest_django.fixtures import Settings
 
 from accounts.sessions.connections import client
 from accounts.sessions.store import SessionStore
-from tests import topology
+from tests.accounts.sessions.conftest import Shapes
 from tests.conftest import Travel, use_store
-from tests.topology import Topology
 
 pytestmark = pytest.mark.django_db
 
@@ -35,29 +30,6 @@ STOCK_DIFFERS = {
     "test_value_in_the_store_is_unreadable": "stores it in clear",
     "test_contents_are_json": "leaves it to the cache's serializer",
 }
-
-
-class Shapes:
-    """Starts each shape when it is first asked for, and stops all at the end."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.stack = ExitStack()
-        self.running: dict[str, Topology] = {}
-
-    def get(self, kind: str) -> Topology:
-        if kind not in self.running:
-            start: Callable[[Path], AbstractContextManager[Topology]]
-            start = getattr(topology, kind)
-            self.running[kind] = self.stack.enter_context(start(self.folder / kind))
-        return self.running[kind]
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shapes]:
-    shapes = Shapes(tmp_path_factory.mktemp("shapes"))
-    with shapes.stack:
-        yield shapes
 
 
 @pytest.fixture(params=KINDS)

@@ -123,7 +123,14 @@ def test_kill_during_an_outage_of_the_same_store_takes_effect_at_its_return(
 def test_every_process_replays_for_itself(own_store: EmbeddedStore) -> None:
     victim = begin()
     ledger.write(
-        Revocation.Kind.SESSION, str(victim.session_id), by="elsewhere", reason=""
+        [
+            ledger.draft(
+                Revocation.Kind.SESSION,
+                str(victim.session_id),
+                by="elsewhere",
+                reason="",
+            )
+        ]
     )
     fence.forget()
     redis_pool_of_a_new_process()
@@ -142,7 +149,14 @@ def test_kill_that_another_process_could_not_deliver_waits_for_a_touch(
     victim = begin()
     assert is_live(victim)
     ledger.write(
-        Revocation.Kind.SESSION, str(victim.session_id), by="a command", reason=""
+        [
+            ledger.draft(
+                Revocation.Kind.SESSION,
+                str(victim.session_id),
+                by="a command",
+                reason="",
+            )
+        ]
     )
     travel.shift(TOUCH_SECONDS + 1)
     is_live(victim)

@@ -39,7 +39,7 @@ def refuse_sql(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise DatabaseError("away")
 
-    monkeypatch.setattr(Revocation, "save", refuse)
+    monkeypatch.setattr(Revocation.objects, "bulk_create", refuse)
     monkeypatch.setattr(AuditEntry.objects, "bulk_create", refuse)
 
 

@@ -1,0 +1,229 @@
+"""Ends sessions. Every end that somebody decided is first a row in the ledger, then an
+act in the store. The `Outcome` says what is known afterwards, and never more than that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from accounts import audit, keys
+from accounts.models import Revocation, User
+from accounts.profile import StaffProfile
+from accounts.sessions import clock, fence, ledger, search
+from accounts.sessions.connections import Nonsense, answering, client
+from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.outcome import Outcome
+from accounts.sessions.record import Record
+from accounts.sessions.selection import Selection
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+
+
+def end(
+    session_ids: Sequence[str],
+    *,
+    by: str,
+    reason: str = "",
+    event: audit.Event = audit.Event.KILLED,
+) -> Outcome:
+    """Ends these sessions, for good.
+
+    Raises ValueError for what is not a session id. Neither an outage of the store nor
+    one of SQL raises, as long as one of the two can be told; see Outcome.
+    """
+    if not session_ids:
+        return Outcome()
+    for session_id in session_ids:
+        if not keys.is_session_id(session_id):
+            raise ValueError(f"not a session id: {session_id!r}")
+    kind = Revocation.Kind.SESSION
+    targets = [(kind, session_id) for session_id in session_ids]
+    outcome = _kill(targets, by=by, reason=reason, event=event)
+    ended = set(outcome.ended)
+    outcome.already_gone = (
+        [] if outcome.pending else [i for i in session_ids if i not in ended]
+    )
+    return outcome
+
+
+def end_person(
+    user: User,
+    *,
+    by: str,
+    reason: str = "",
+    event: audit.Event = audit.Event.KILLED,
+) -> Outcome:
+    """Ends everything this person has open that began before now."""
+    return end_subject(user.issuer, user.sub, by=by, reason=reason, event=event)
+
+
+def end_subject(
+    issuer: str,
+    sub: str,
+    *,
+    by: str,
+    reason: str = "",
+    event: audit.Event = audit.Event.KILLED,
+) -> Outcome:
+    """As `end_person`, for somebody who may have no account here."""
+    target = f"{issuer}\n{sub}"
+    return _kill([(Revocation.Kind.PERSON, target)], by=by, reason=reason, event=event)
+
+
+def end_origin(issuer: str, sid: str, *, by: str, reason: str = "") -> Outcome:
+    """Ends what stems from one session at the provider."""
+    return _kill(
+        [(Revocation.Kind.ORIGIN, f"{issuer}\n{sid}")],
+        by=by,
+        reason=reason,
+        event=audit.Event.LOGGED_OUT_BY_PROVIDER,
+    )
+
+
+def end_everyone(*, by: str, reason: str = "") -> Outcome:
+    """Ends every session that began before now: one mark, whatever their number.
+
+    From the mark on they are refused; `clear_up` removes them from the store.
+    """
+    return _kill(
+        [(Revocation.Kind.EVERYONE, "")],
+        by=by,
+        reason=reason,
+        event=audit.Event.CUT_OFF,
+    )
+
+
+def end_selected(
+    selection: Selection,
+    *,
+    by: str,
+    reason: str = "",
+    event: audit.Event = audit.Event.KILLED,
+    progress: Callable[[int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome:
+    """Ends exactly those sessions that match and began before the call.
+
+    In batches: `progress` is told how many are ended so far after each, `should_stop`
+    asked before each. Every session is opened and compared with the selection once
+    more before it is ended. Raises SessionStoreError when the store cannot be asked
+    whom to end; when that happens in the middle, the outcome is `incomplete`.
+    """
+    called = clock.now()
+    with answering():
+        ids = sorted(search.matching(agreeing_store(), selection))
+    outcome = Outcome()
+    for batch in _batches(ids):
+        if should_stop and should_stop():
+            outcome.incomplete = True
+            break
+        try:
+            matching = _still_matching(batch, selection, called)
+        except SessionStoreError:
+            outcome.incomplete = True
+            break
+        outcome.add(end(matching, by=by, reason=reason, event=event))
+        if progress:
+            progress(len(outcome.ended))
+    return outcome
+
+
+def agreeing_store() -> Any:
+    """The store, once it agrees with the ledger. Belongs inside `answering`."""
+    store = client()
+    if store.ping() is not True:
+        raise Nonsense("no pong")
+    while not fence.stands():
+        fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
+    return store
+
+
+def _still_matching(
+    ids: Sequence[str], selection: Selection, called: float
+) -> list[str]:
+    with answering():
+        sessions = search.seen(agreeing_store(), ids)
+    return [
+        session.id
+        for session in sessions
+        if selection.matches(session) and session.began.timestamp() < called
+    ]
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+
+
+def _kill(
+    targets: Sequence[tuple[Revocation.Kind, str]],
+    *,
+    by: str,
+    reason: str,
+    event: audit.Event,
+) -> Outcome:
+    # Should the store need a replay, then before our own row is in the ledger: what
+    # a replay ends would not be counted as ended here.
+    store, trouble = _store_or_trouble()
+    rows = [ledger.draft(*target, by=by, reason=reason) for target in targets]
+    outcome = Outcome(durable=_is_written(rows))
+    ended: list[Record] = []
+    try:
+        if trouble:
+            raise trouble
+        with answering():
+            ledger.leave_marks(store, rows)
+            ended = ledger.carry_out(store, rows)
+            if not outcome.durable:
+                ledger.hold(store, rows)
+            outcome.acknowledged = ledger.is_acknowledged(store)
+    except SessionStoreError:
+        if not outcome.durable:
+            raise
+        outcome.pending = True
+        fence.lower()
+    outcome.ended = [record.id for record in ended]
+    _record(event, ended, outcome, by, reason)
+    return outcome
+
+
+def _store_or_trouble() -> tuple[Any, SessionStoreError | None]:
+    try:
+        with answering():
+            return agreeing_store(), None
+    except SessionStoreError as error:
+        return None, error
+
+
+def _is_written(rows: Sequence[Revocation]) -> bool:
+    try:
+        ledger.write(rows)
+    except DatabaseError as error:
+        log.error("kill_not_durable error=%s", type(error).__name__)
+        return False
+    return True
+
+
+def _record(
+    event: audit.Event, ended: Sequence[Record], outcome: Outcome, by: str, reason: str
+) -> None:
+    """One entry for each session, all in one transaction: ten thousand are no load."""
+    entries = []
+    if event is audit.Event.CUT_OFF:
+        entries = [audit.Entry.of(event, actor=by, reason=reason)]
+    for record in ended:
+        profile = StaffProfile.from_session(record.data)
+        name = profile.username if profile else ""
+        entries.append(
+            audit.Entry.of(
+                event, actor=by, subject=name, session_id=record.id, reason=reason
+            )
+        )
+    # Where SQL just failed to take the kill, it is not asked a second time.
+    audit.record_all(entries, later=not outcome.durable)

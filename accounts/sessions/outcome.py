@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a kill did.
+
+    `pending`: the store was away; the kill is in the ledger and takes effect before
+    the store answers its first question. `durable`: it is in the ledger.
+    `acknowledged`: a replica has it too; None when the store has no replica.
+    `incomplete`: stopped before everything that was meant had its turn.
+    """
+
+    ended: list[str] = field(default_factory=list)
+    already_gone: list[str] = field(default_factory=list)
+    pending: bool = False
+    durable: bool = True
+    acknowledged: bool | None = None
+    incomplete: bool = False
+
+    def add(self, other: Outcome) -> None:
+        """Takes in what one more batch did."""
+        self.ended += other.ended
+        self.already_gone += other.already_gone
+        self.pending = self.pending or other.pending
+        self.durable = self.durable and other.durable
+        if other.acknowledged is not None:
+            self.acknowledged = self.acknowledged is not False and other.acknowledged
