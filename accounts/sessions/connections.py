@@ -161,14 +161,16 @@ def _cause(error: Exception) -> str:
 def _bounded(options: dict[str, Any]) -> dict[str, Any]:
     # No hidden retry: each attempt would cost its own time-out while a person waits,
     # and a write whose answer was lost must not be sent twice.
-    options["CONNECTION_POOL_KWARGS"] = {
+    pool = {
         "retry": Retry(NoBackoff(), 0),
         "redis_connect_func": fence.inspect,
         "driver_info": None,
         "protocol": 2,
         **options["CONNECTION_POOL_KWARGS"],
     }
-    return options
+    # A new dict: what came in is the settings' own, and the next form of store begins
+    # from it.
+    return {**options, "CONNECTION_POOL_KWARGS": pool}
 
 
 def single(options: dict[str, Any]) -> ConnectionFactory:
