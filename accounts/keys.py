@@ -65,12 +65,12 @@ def is_session_id(value: object) -> bool:
 
 def session_id(session_key: str) -> str:
     """The id under which a new session with this key is stored."""
-    return _reference(_roots()[0], "session", session_key)
+    return _reference(roots()[0], "session", session_key)
 
 
 def session_ids(session_key: str) -> list[str]:
     """Every id the session may be stored under: one per secret still accepted."""
-    return [_reference(root, "session", session_key) for root in _roots()]
+    return [_reference(root, "session", session_key) for root in roots()]
 
 
 def person(issuer: str, sub: str) -> str:
@@ -140,7 +140,7 @@ def word(kind: str, text: str) -> bytes:
     Too few to be unique against somebody who looks for two texts with one word, but
     nobody can look without SECRET_KEY; by chance, one in 2^32 for 65,000 texts.
     """
-    return bytes.fromhex(_reference(_roots()[0], "word", kind, text))[:8]
+    return bytes.fromhex(_reference(roots()[0], "word", kind, text))[:8]
 
 
 def value(identifier: str) -> str:
@@ -162,7 +162,7 @@ def cutoff(shard: str) -> str:
 
 def _index_names(kind: str, issuer: str, name: str) -> list[str]:
     return [
-        f"bo:{{i}}:{kind}:{_reference(root, kind, issuer, name)}" for root in _roots()
+        f"bo:{{i}}:{kind}:{_reference(root, kind, issuer, name)}" for root in roots()
     ]
 
 
@@ -173,7 +173,8 @@ def _reference(root: bytes, *parts: str) -> str:
     return hmac.digest(root, message, "sha256")[:12].hex()
 
 
-def _roots() -> tuple[bytes, ...]:
+def roots() -> tuple[bytes, ...]:
+    """The keys under which names are made, the newest secret's first."""
     return _derive((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
 
 

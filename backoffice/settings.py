@@ -56,6 +56,7 @@ MIDDLEWARE = [
     "backoffice.request_id.RequestIdMiddleware",
     "backoffice.health.HealthMiddleware",
     "backoffice.proxy.forward_auth.ForwardAuthMiddleware",
+    "backoffice.proxy.errands.ErrandsMiddleware",
     "backoffice.proxy.key_set.KeySetMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -111,6 +111,11 @@ def raise_with(replay: Callable[[], None], patience: float) -> None:
         _replaying.release()
 
 
+def identity() -> str:
+    """The run id of the one store that was fenced last; "" in a Cluster."""
+    return _fenced.get("store", "")
+
+
 def forget() -> None:
     """Starts anew, as a new process does."""
     global _outages, _outages_fenced

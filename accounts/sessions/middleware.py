@@ -106,12 +106,12 @@ def read_cookie(request: HttpRequest) -> str | None:
     """
     name = settings.SESSION_COOKIE_NAME
     found = [
-        value.strip()
+        value.strip(" \t")
         for given, _, value in (
             part.partition("=")
             for part in request.META.get("HTTP_COOKIE", "").split(";")
         )
-        if given.strip() == name
+        if given.strip(" \t") == name
     ]
     return found[0] if len(found) == 1 and is_session_key(found[0]) else None
 

@@ -35,7 +35,7 @@ class NotSealed(Exception):
 
 def seal(name: str, content: bytes) -> bytes:
     """The content, readable only by us and only under this store key name."""
-    root, secret_id = _roots()[0]
+    root, secret_id = roots()[0]
     nonce = os.urandom(12)
     return (
         VERSION + secret_id + nonce + _cipher(root, name).encrypt(nonce, content, b"")
@@ -46,7 +46,7 @@ def unseal(name: str, sealed: bytes) -> bytes:
     """The content sealed under this name; raises NotSealed for anything else."""
     if not HEADER_BYTES < len(sealed) <= MAX_BYTES or sealed[:1] != VERSION:
         raise NotSealed("form")
-    for root, secret_id in _roots():
+    for root, secret_id in roots():
         if secret_id == sealed[1:5]:
             nonce, body = sealed[5:HEADER_BYTES], sealed[HEADER_BYTES:]
             try:
@@ -58,7 +58,7 @@ def unseal(name: str, sealed: bytes) -> bytes:
 
 def unseal_each(name: str, values: Iterable[bytes]) -> Iterator[bytes | None]:
     """As `unseal`, for many values under one name; None for what is not sealed."""
-    ciphers = {secret_id: _cipher(root, name) for root, secret_id in _roots()}
+    ciphers = {secret_id: _cipher(root, name) for root, secret_id in roots()}
     for sealed in values:
         cipher = ciphers.get(sealed[1:5]) if sealed[:1] == VERSION else None
         try:
@@ -77,7 +77,8 @@ def _cipher(root: bytes, name: str) -> AESGCM:
     return AESGCM(hmac.digest(root, name.encode(), "sha256"))
 
 
-def _roots() -> tuple[tuple[bytes, bytes], ...]:
+def roots() -> tuple[tuple[bytes, bytes], ...]:
+    """Each secret's sealing key and the four bytes that name it, the newest first."""
     return _derive((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
 
 

@@ -2,6 +2,7 @@
 ProxyError
  ├── RouteTableError     the route table cannot be used: every problem at once
  ├── BadAnswer           what the upstream said is no answer, or only half of one
+ ├── DoorError           another door cannot be told to decide as this one does
  ├── UpstreamCutShort    the answer broke off after it had begun
  └── Refused             this call goes no further; carries the answer
       └── AmbiguousPath  two readers could take the path for two different ones
@@ -64,6 +65,10 @@ class RouteTableError(ProxyError):
 
 class BadAnswer(ProxyError, ConnectionError):
     """What came is not an HTTP answer in the one reading that we accept."""
+
+
+class DoorError(ProxyError):
+    """Another door cannot be told to decide as this one does; says why."""
 
 
 class UpstreamCutShort(ProxyError, ConnectionResetError):

@@ -14,6 +14,7 @@ the client wrote, so such a call is refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -41,6 +42,9 @@ STATUS_HEADER = "X-Gate-Status"
 PASSED = "passed"
 # All that nginx's auth_request lets an answer say; anything else becomes its own 500.
 _SAYABLE = frozenset({401, 403})
+
+# A target may name a host (RFC 9112, 3.2.2). The gate compares it; a path has none.
+_ABSOLUTE = re.compile(r"\Ahttps?://[^/?#]*", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def describe(request: HttpRequest, voice: Voice) -> WSGIRequest:
     if claims != ({voice.method, voice.target} & set(_CLAIMS)):
         raise AmbiguousPath("voice")
     target = below(meta) if voice is ENVOY else meta[voice.target]
-    path, _, query = target.partition("?")
+    path, _, query = _ABSOLUTE.sub("", target).partition("?")
     environ = {
         **meta,
         "REQUEST_METHOD": meta[voice.method],

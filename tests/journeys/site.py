@@ -45,6 +45,7 @@ class Site:
     provider: Provider
     upstream: Upstream
     environment: dict[str, str]
+    server: Child | None = None
 
     def browser(self) -> Browser:
         return Browser(self.url)
@@ -216,6 +217,7 @@ def running_site(folder: Path, **changes: str) -> Iterator[Site]:
         try:
             wait_until(lambda: not server.is_alive() or _answers(url), 30)
             assert server.is_alive(), server.last_lines(40)
+            site.server = server
             yield site
         finally:
             server.stop(10)

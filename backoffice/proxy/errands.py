@@ -1,0 +1,75 @@
+"""What a door in nginx cannot do itself: `/gate/fence`, `/gate/use`, `/gate/live`.
+
+The nginx script judges without us. It cannot read SQL, where the ledger of kills is,
+and writes nothing to the store; for both it sends a call here, and no request waits
+for more than a moment. Door 2 asks again for streams that stay open. All this is for
+TRUSTED_PROXIES only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+
+from accounts.browser import is_trusted_proxy
+from accounts.sessions import ledger
+from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.middleware import read_cookie
+from accounts.sessions.store import SessionStore
+from backoffice.proxy.errors import NO_STORE, Refusal, answer
+
+log = logging.getLogger("backoffice.gate")
+
+FENCE, USE, LIVE = "/gate/fence", "/gate/use", "/gate/live"
+
+
+class ErrandsMiddleware:
+    """Runs the errands; everything else of the site is passed on."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        errand = _ERRANDS.get(request.path_info)
+        if errand is None:
+            return self.get_response(request)
+        if not is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
+            log.warning("errand_refused path=%s", request.path_info)
+            return answer(Refusal.NO_DOOR)
+        if request.method != "POST":
+            return answer(Refusal.NO_METHOD, {"Allow": "POST"})
+        try:
+            response = errand(request)
+        except SessionStoreError:
+            # Logged with its cause where it was met.
+            return answer(Refusal.STORE_DOWN)
+        response["Cache-Control"] = NO_STORE
+        return response
+
+
+def fence(request: HttpRequest) -> HttpResponse:
+    """Replays the ledger and tells the run id of the store that may be believed."""
+    return JsonResponse({"run_id": ledger.replay_for_a_door()})
+
+
+def use(request: HttpRequest) -> HttpResponse:
+    """Notes a use of the session in the cookie, as any page would; 401 if it is not."""
+    record = SessionStore(read_cookie(request)).record
+    return HttpResponse(status=204) if record else answer(Refusal.NO_SESSION)
+
+
+def live(request: HttpRequest) -> HttpResponse:
+    """Whether the session still lives; asking is no use of it."""
+    key = read_cookie(request)
+    is_live = key is not None and SessionStore().exists(key)
+    return HttpResponse(status=204) if is_live else answer(Refusal.NO_SESSION)
+
+
+_ERRANDS: dict[str, Callable[[HttpRequest], HttpResponse]] = {
+    FENCE: fence,
+    USE: use,
+    LIVE: live,
+}

@@ -1,0 +1,35 @@
+-- Door 2 with Lua: the site has judged the call; this ends it together with its session.
+
+local config = require "backoffice.config"
+local record = require "backoffice.record"
+local site = require "backoffice.site"
+local watch = require "backoffice.watch"
+
+local LIVE_SECONDS = 1
+
+local _M = {}
+local cookie
+
+function _M.start(path)
+    local rules = config.load(path)
+    cookie = rules.gate.cookie
+    site.start(rules.door)
+end
+
+local function is_live(key)
+    local status = site.call("POST", "/gate/live", { Cookie = cookie .. "=" .. key }, LIVE_SECONDS)
+    return status == 204 or nil, status ~= 204 and status ~= 401
+end
+
+function _M.start_worker()
+    watch.start(is_live)
+end
+
+-- In access_by_lua, which comes after auth_request.
+function _M.follow()
+    local key = record.key_in(ngx.var.http_cookie or "", cookie)
+    if not key then return ngx.exit(401) end
+    watch.follow(key)
+end
+
+return _M

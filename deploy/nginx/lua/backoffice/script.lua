@@ -1,0 +1,149 @@
+-- Door 3: may this request pass? backoffice/proxy/gate.py once more, with the same
+-- steps in the same order, and the same answers. No Python is asked on the way.
+
+local config = require "backoffice.config"
+local hosts = require "backoffice.hosts"
+local identity = require "backoffice.identity"
+local paths = require "backoffice.paths"
+local record = require "backoffice.record"
+local refusals = require "backoffice.refusals"
+local routes = require "backoffice.routes"
+local session = require "backoffice.session"
+local site = require "backoffice.site"
+local store = require "backoffice.store"
+local watch = require "backoffice.watch"
+
+local var, get_method = ngx.var, ngx.req.get_method
+local find, lower, sub, byte = string.find, string.lower, string.sub, string.byte
+
+local _M = {}
+local cookie, proof_value, code, caches
+
+-- Reads the rules; in init_by_lua, so that a mistake stops the start.
+function _M.start(path)
+    local rules = config.load(path)
+    cookie, proof_value = rules.gate.cookie, rules.gate.proof.value
+    caches = rules.response_headers.cache_control
+    code = {}
+    for _, destination in ipairs(rules.gate.code_destinations) do code[destination] = true end
+    site.start(rules.door)
+    store.start(rules.door)
+    record.start(rules.door)
+    session.start(rules.door, cookie)
+    paths.start(rules.door)
+    hosts.start(rules)
+    routes.start(rules)
+    identity.start(rules)
+    refusals.start(rules)
+end
+
+-- The target as it stood on the request line; nginx has cut the host off an absolute
+-- one. Nil when that host is another than the one in the Host field.
+local function target(host)
+    local request, uri = var.request, var.request_uri
+    local place = find(request, " ", 1, true)
+    if byte(request, place + 1) == 47 then return uri end
+    local named = string.match(request, "^%S+ [Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)", 1)
+    if not named or lower(named) ~= lower(host) then return nil end
+    return sub(uri, 1, 1) == "/" and uri or "/" .. uri
+end
+
+local function wants_websocket(upgrade)
+    for word in string.gmatch(lower(upgrade), "[^,]+") do
+        if string.match(word, "^%s*(.-)%s*$") == "websocket" then return true end
+    end
+    return false
+end
+
+local function is_our_page(origin, from_site, host)
+    if not origin and not from_site then return false end
+    if origin and not hosts.is_own_origin(origin, var.scheme, host) then return false end
+    return not from_site or from_site == "same-origin"
+end
+
+-- Forgery from another site, for reads and for writes.
+local function foreign(method, host, upgrade)
+    local from_site, origin = var.http_sec_fetch_site, var.http_origin
+    if not routes.is_safe(method) then
+        if var.http_x_backoffice ~= proof_value or not is_our_page(origin, from_site, host) then
+            return "no-proof"
+        end
+    elseif upgrade then
+        if not origin or not is_our_page(origin, from_site, host) then return "no-proof" end
+    elseif from_site == "cross-site" then
+        return "cross-site"
+    end
+end
+
+-- The record and the route of a call that may pass; else nil, the word of the refusal
+-- and the route that it is about.
+local function judge(chosen)
+    local host = var.http_host
+    if not host or not hosts.is_served(host) then return nil, "bad-host" end
+    local raw = target(host)
+    local below, first
+    if raw then below, first = paths.read(raw) end
+    if not below then return nil, "bad-path" end
+
+    local cookies = var.http_cookie
+    local key = cookies and record.key_in(cookies, cookie)
+    if not key then return nil, "no-session" end
+    local found, unknown = session.live(key)
+    if not found then return nil, unknown and "store-down" or "no-session" end
+
+    local route, doubtful = routes.match(below, first)
+    if doubtful then return nil, "bad-path" end
+    if not route then return nil, "no-route" end
+    local method = get_method()
+    local word = routes.refusal(route, method, found.profile)
+    if word then return nil, word, route end
+    local upgrade = var.http_upgrade
+    upgrade = upgrade and wants_websocket(upgrade)
+    word = foreign(method, host, upgrade)
+    if word then return nil, word end
+    if var.http_service_worker or code[var.http_sec_fetch_dest or ""] then
+        return nil, "no-script"
+    end
+    -- nginx chose the upstream by the path as it decoded it.
+    if chosen and route.name ~= chosen then return nil, "bad-path" end
+    return found, route, key, upgrade
+end
+
+local function judged(chosen)
+    local fine, found, route, key, upgrade = pcall(judge, chosen)
+    if fine then return found, route, key, upgrade end
+    -- Every failure denies, also those that nobody thought of (ASVS 16.5.3).
+    ngx.log(ngx.ERR, "gate_failed error=", found)
+    return nil, "failed"
+end
+
+function _M.start_worker()
+    watch.start(session.live)
+end
+
+-- Answers a call whose body nginx has refused for its length.
+function _M.too_large()
+    local found, word, route = judged(nil)
+    return refusals.answer(found and "body-too-large" or word, not found and route or nil)
+end
+
+-- Lets the request pass on to the upstream that nginx has chosen, or answers it.
+function _M.access()
+    local found, route, key, upgrade = judged(var.gate_route)
+    if not found then return refusals.answer(route, key) end
+    if tonumber(var.request_length) > route.max_header then
+        return refusals.answer("header-too-large")
+    end
+    if route.cache ~= "no-store" then var.gate_cache = caches[route.cache] end
+    if route.identity == "headers" then
+        local fields = identity.fields(found)
+        var.staff_sub, var.staff_user, var.staff_name = fields[1], fields[2], fields[3]
+        var.staff_email, var.staff_department = fields[4], fields[5]
+        var.staff_groups, var.staff_session = fields[6], fields[7]
+    elseif route.identity == "token" then
+        var.staff_token = identity.token(found, route.audience)
+    end
+    watch.follow(key, not upgrade and route.timeouts.total or nil)
+end
+
+return _M

@@ -1,0 +1,56 @@
+-- Is there a live session behind this cookie? Asked anew for each request (P1).
+
+local clock = require "backoffice.clock"
+local record = require "backoffice.record"
+local site = require "backoffice.site"
+local store = require "backoffice.store"
+
+local notes = ngx.shared.backoffice
+local timer_at, now, floor, ipairs = ngx.timer.at, clock.now, math.floor, ipairs
+
+local USE_SECONDS = 5
+
+local _M = {}
+local touch_ms, cookie
+
+function _M.start(door, cookie_name)
+    touch_ms, cookie = door.touch_ms, cookie_name
+end
+
+local function note_use(premature, key)
+    if not premature then
+        site.call("POST", "/gate/use", { Cookie = cookie .. "=" .. key }, USE_SECONDS)
+    end
+end
+
+-- A use moves the idle limit, at most once a minute. This door writes nothing to the
+-- store: the site is told, and nobody waits for it. While the site is away, idle
+-- limits run on.
+local function tell_of_use(id, key)
+    if notes:add("use:" .. id, true, USE_SECONDS * 2) then timer_at(0, note_use, key) end
+end
+
+-- The record of a live session; nil when there is none; nil and true when the store
+-- cannot say, which never means "none". `looking` is no use of it.
+function _M.live(key, looking)
+    local ids = record.ids(key)
+    local answers = store.ask(ids)
+    if not answers then return nil, true end
+    local moment = floor(now() * 1000)
+    for place, id in ipairs(ids) do
+        local answer = answers[place]
+        if answer[3] ~= "" then
+            local found = record.opened(id, answer[3])
+            if found and found.profile
+                and record.is_live(found, answer[1], answer[2], moment) then
+                if not looking and moment - record.last_used(found, answer[1]) >= touch_ms then
+                    tell_of_use(id, key)
+                end
+                return found
+            end
+        end
+    end
+    return nil
+end
+
+return _M
