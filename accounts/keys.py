@@ -13,6 +13,8 @@
     bo:{i}:unwritten        hash    sealed kills that SQL could not take yet
     bo:{i}:held             hash    sealed audit entries that SQL could not take yet
     bo:{i}:anchor           hash    sealed; where the chain of audit entries ended
+    bo:{i}:outage           string  empty; an outage was told, a minute
+    bo:{i}:n:<refusal>      string  empty; a refusal was told, minutes
     bo:{i}:t:<token>        string  empty; a logout token that was used, minutes
     bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
     bo:{i}:o:<4 digits>     zset    origin and session id -> end, ms; of all sessions of
@@ -45,6 +47,7 @@ BY_END = "bo:{i}:end"
 UNWRITTEN = "bo:{i}:unwritten"
 HELD_ENTRIES = "bo:{i}:held"
 AUDIT_ANCHOR = "bo:{i}:anchor"
+OUTAGE = "bo:{i}:outage"
 MARK = "bo:{i}:mark"
 ANY_VALUE = "bo:{*}:s:*"
 ANY_NAMED_SET = ("bo:{i}:p:" + "?" * 24, "bo:{i}:o:" + "?" * 4)
@@ -141,6 +144,11 @@ def word(kind: str, text: str) -> bytes:
     nobody can look without SECRET_KEY; by chance, one in 2^32 for 65,000 texts.
     """
     return bytes.fromhex(_reference(roots()[0], "word", kind, text))[:8]
+
+
+def noted(who: str, what: str) -> str:
+    """Where it is remembered that this refusal was entered in the audit."""
+    return _index_names("n", who, what)[0]
 
 
 def value(identifier: str) -> str:

@@ -14,7 +14,7 @@ from django_redis.pool import ConnectionFactory
 from pytest_django.fixtures import Settings
 
 from accounts.audit import triggers, writing
-from accounts.sessions import clock, fence, ledger
+from accounts.sessions import clock, fence, ledger, outages
 from backoffice.demo.store import EmbeddedStore
 from backoffice.env import StoreAddress
 
@@ -90,6 +90,7 @@ def _fresh_process(tmp_path: Path) -> Iterator[None]:
     clock.reset()
     fence.forget()
     ledger._caught_up = 0.0
+    outages.forget()
     writing.waiting.clear()
     yield
     clock.reset()

@@ -1,8 +1,8 @@
 """What the store does for the audit: it keeps entries while SQL is away, and it knows
 where the chain ended, which somebody who can write to SQL alone cannot undo.
 
-Sealed like everything here. Nothing in this module raises: the audit comes after the
-act, and must not undo it.
+Sealed like everything here. What comes with an act (`hold`, `anchor`) never raises: the
+audit must not undo what it tells of.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DatabaseError
@@ -17,7 +18,7 @@ from django.db import DatabaseError
 from accounts import audit, keys
 from accounts.audit import writing
 from accounts.audit.chain import Link
-from accounts.sessions import seal
+from accounts.sessions import outages, seal
 from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.seal import NotSealed
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 BRIEFLY = 0.2
+# Every process sees the same one end.
+OUTAGES_APART_SECONDS = 60
 # KEYS: the anchor. ARGV: number and sealed link. Of two who write at once the one with
 # the lower number may come last.
 _RAISE_ANCHOR = """
@@ -91,6 +94,32 @@ def count_held() -> int:
     """How many entries wait in the store. Raises SessionStoreError."""
     with answering():
         return int(client().hlen(keys.HELD_ENTRIES))
+
+
+def report_outage() -> None:
+    """Enters the outage that this process saw end, and that no other has entered.
+
+    Not where the store is asked whether it may be believed: a store that takes no
+    writes would be disbelieved for it, and asked again, for ever.
+    """
+    outage = outages.take()
+    if outage is None:
+        return
+    try:
+        with answering():
+            name, once = keys.OUTAGE, OUTAGES_APART_SECONDS
+            if not client().set(name, b"", nx=True, ex=once):
+                return
+    except SessionStoreError:
+        return
+    seconds = round(outage.ended - outage.began)
+    for event, moment in (
+        (audit.Event.STORE_LOST, outage.began),
+        (audit.Event.STORE_BACK, outage.ended),
+    ):
+        details = {"cause": outage.cause, "seconds": seconds}
+        at = datetime.fromtimestamp(moment, UTC)
+        audit.record(event, later=True, actor="system", at=at, details=details)
 
 
 def anchor(link: Link) -> None:

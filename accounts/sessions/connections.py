@@ -39,7 +39,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from accounts.sessions import fence
+from accounts.sessions import fence, outages
 from accounts.sessions.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ def answering() -> Iterator[None]:
             _hang_up()
         if cause != "pool-used-up":
             fence.lower()
+            outages.note(cause)
         log.warning("store_unavailable cause=%s error=%s", cause, type(error).__name__)
         raise StoreUnavailable(cause) from error
 

@@ -189,7 +189,15 @@ def _kill(
         outcome.pending = True
         fence.lower()
     outcome.ended = [record.id for record in ended]
-    _record(event, ended, outcome, by, reason)
+    entries = [_entry(event, by, reason, record) for record in ended]
+    if event is audit.Event.CUT_OFF:
+        entries.append(audit.Entry.of(event, actor=by, reason=reason))
+    elif outcome.pending and event is not audit.Event.LOGGED_OUT_BY_PROVIDER:
+        # (The provider's word is entered by whoever took it.)
+        entries += [_pending_entry(event, row) for row in rows]
+    # Where SQL just failed to take the kill, it is not asked a second time. All in one
+    # transaction: ten thousand are no load.
+    audit.record_all(entries, later=not outcome.durable)
     return outcome
 
 
@@ -210,20 +218,26 @@ def _is_written(rows: Sequence[Revocation]) -> bool:
     return True
 
 
-def _record(
-    event: audit.Event, ended: Sequence[Record], outcome: Outcome, by: str, reason: str
-) -> None:
-    """One entry for each session, all in one transaction: ten thousand are no load."""
-    entries = []
-    if event is audit.Event.CUT_OFF:
-        entries = [audit.Entry.of(event, actor=by, reason=reason)]
-    for record in ended:
-        profile = StaffProfile.from_session(record.data)
-        name = profile.username if profile else ""
-        entries.append(
-            audit.Entry.of(
-                event, actor=by, subject=name, session_id=record.id, reason=reason
-            )
-        )
-    # Where SQL just failed to take the kill, it is not asked a second time.
-    audit.record_all(entries, later=not outcome.durable)
+def _entry(event: audit.Event, by: str, reason: str, record: Record) -> audit.Entry:
+    profile = StaffProfile.from_session(record.data)
+    name = profile.username if profile else ""
+    return audit.Entry.of(
+        event, actor=by, subject=name, session_id=record.id, reason=reason
+    )
+
+
+def _pending_entry(event: audit.Event, row: Revocation) -> audit.Entry:
+    """For a kill whose sessions nobody can name now. What it ends has no other entry."""
+    is_one = row.kind == Revocation.Kind.SESSION
+    issuer, _, name = row.target.partition("\n")
+    is_person = row.kind == Revocation.Kind.PERSON
+    identity = User.identity_of(issuer, name) if is_person else ""
+    user = User.objects.filter(identity=identity).first()
+    return audit.Entry.of(
+        event,
+        actor=row.by,
+        subject=user.username if user else "",
+        session_id=row.target if is_one else "",
+        reason=row.reason,
+        details={"pending": True},
+    )

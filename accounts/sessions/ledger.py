@@ -18,7 +18,16 @@ from redis.exceptions import OutOfMemoryError
 
 from accounts import keys
 from accounts.models import Revocation
-from accounts.sessions import audit_copy, clock, cutoff, fence, index, seal, values
+from accounts.sessions import (
+    audit_copy,
+    clock,
+    cutoff,
+    fence,
+    index,
+    outages,
+    seal,
+    values,
+)
 from accounts.sessions.connections import answering, answers, client
 from accounts.sessions.errors import StoreNotFenced
 from accounts.sessions.record import Record
@@ -108,6 +117,7 @@ def replay() -> None:
         raise StoreNotFenced("ledger") from error
     carry_out(client(), rows)
     log.info("ledger_replayed kills=%d", len(rows))
+    outages.end()
 
 
 def replay_for_a_door() -> str:
@@ -152,6 +162,7 @@ def catch_up_now_and_then() -> None:
         catch_up()
     except DatabaseError as error:
         log.warning("ledger_not_read because=%s", error)
+    audit_copy.report_outage()
     audit_copy.settle_if_any()
 
 

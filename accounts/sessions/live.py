@@ -139,6 +139,7 @@ def settle() -> int:
     """Writes the kills into the ledger that SQL could not take at the time."""
     with answering():
         settled = ledger.settle(agreeing_store())
+    audit_copy.report_outage()
     audit_copy.settle()
     return settled
 

@@ -28,7 +28,7 @@ from social_django.utils import load_backend, load_strategy
 
 from accounts import audit, keys
 from accounts.models import User
-from accounts.sessions import clock, index, live
+from accounts.sessions import clock, index, live, noteworthy
 from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import SessionStoreError
 from accounts.sso import keyset, logout_token, providers, replay
@@ -54,9 +54,9 @@ def backchannel_logout(request: HttpRequest) -> HttpResponse:
         token = _proved(_only_token(request))
         _carry_out(token)
     except Refused as refused:
-        log.warning(
-            "logout_refused because=%s %s", refused.because, _about(refused.claims)
-        )
+        about = _about(refused.claims)
+        log.warning("logout_refused because=%s %s", refused.because, about)
+        noteworthy.refused_logout(refused.because, about)
         return JsonResponse({"error": "invalid_request"}, status=400)
     return HttpResponse(status=200)
 

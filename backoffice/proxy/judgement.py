@@ -8,6 +8,8 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from accounts.browser import client_address
+from accounts.sessions import noteworthy
 from accounts.sessions.errors import SessionStoreError
 from backoffice.proxy.errors import AmbiguousPath, Refusal, Refused, answer
 from backoffice.proxy.gate import Call, GatePass, decide
@@ -23,6 +25,11 @@ _LEVELS = {
     Refusal.NO_ROUTE: logging.INFO,
     Refusal.NO_METHOD: logging.INFO,
 }
+# Somebody tried what is not theirs, or another site tried with their browser.
+_NOTEWORTHY = frozenset(
+    {Refusal.NOT_ALLOWED, Refusal.NO_PROOF, Refusal.CROSS_SITE, Refusal.NO_SCRIPT}
+)
+MAX_PATH = 200
 
 
 def judge(request: HttpRequest, target: str) -> GatePass:
@@ -47,6 +54,9 @@ def judge(request: HttpRequest, target: str) -> GatePass:
 def refuse(request: HttpRequest, error: Exception) -> HttpResponseBase:
     """The answer for whatever ended the decision, and its line in the log."""
     if isinstance(error, Refused):
+        session_id = _session_of(request, error)
+        if session_id and error.refusal in _NOTEWORTHY:
+            _enter(request, error, session_id)
         level = _LEVELS.get(error.refusal, logging.WARNING)
         log.log(
             level,
@@ -55,7 +65,7 @@ def refuse(request: HttpRequest, error: Exception) -> HttpResponseBase:
             error.reason,
             request.method,
             request.path_info,
-            _session_of(request, error),
+            session_id,
         )
         return error.answer()
     if isinstance(error, SessionStoreError):
@@ -63,6 +73,18 @@ def refuse(request: HttpRequest, error: Exception) -> HttpResponseBase:
         return answer(Refusal.STORE_DOWN, {"Retry-After": str(RETRY_AFTER_SECONDS)})
     log.error("gate_failed error=%s", type(error).__name__, exc_info=error)
     return answer(Refusal.FAILED)
+
+
+def _enter(request: HttpRequest, error: Refused, session_id: str) -> None:
+    noteworthy.refused_call(
+        request.session,
+        session_id,
+        error.refusal.word,
+        client_address(request),
+        because=error.reason,
+        method=request.method,
+        path=request.path_info[:MAX_PATH],
+    )
 
 
 def _session_of(request: HttpRequest, error: Refused) -> str | None:

@@ -7,6 +7,7 @@ relying party. That is mirroring, not certification.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from social_django.utils import load_backend, load_strategy
 
 from accounts import audit, keys
 from accounts.models import AuditEntry, Revocation
-from accounts.sessions import live
+from accounts.sessions import audit_copy, live
 from accounts.sessions.errors import StoreUnavailable
 from accounts.sessions.store import SessionStore
 from accounts.sso import backchannel, discovery, keyset, replay
@@ -612,13 +613,18 @@ def test_accepted_logout_is_logged_and_audited_by_names_that_tell_nothing(
     assert entry.reason == f"back-channel logout, jti={token} sid={origin}"
 
 
-def test_refused_logout_is_logged_with_its_reason_and_not_audited(
+def test_refused_logout_is_logged_with_its_reason_and_audited_once(
     provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logout(provider, sid="s-1", changes={"events": {EVENT: None}})
+    for _ in range(3):
+        logout(provider, sid="s-1", changes={"events": {EVENT: None}})
     assert "because=events does not hold a logout jti=" in sentence(caplog)
     assert "s-1" not in caplog.text
-    assert not AuditEntry.objects.exists()
+    assert audit_copy.settle() == 1
+    entry = AuditEntry.objects.get()
+    assert entry.event == audit.Event.LOGOUT_REFUSED
+    assert entry.reason == "events does not hold a logout"
+    assert "s-1" not in json.dumps(entry.details)
 
 
 def test_log_takes_no_words_from_the_token(
