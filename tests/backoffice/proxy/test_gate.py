@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
+from accounts import keys
 from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
 from backoffice.proxy import gate, judgement, middleware
 from backoffice.proxy.errors import GATE_HEADER, Refusal
@@ -332,6 +334,15 @@ def test_a_refusal_of_note_is_logged_without_secrets(
     assert "gate_refused word=not-allowed" in caplog.text
     assert "session=sid-1" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_refusal_of_note_waits_to_be_audited_and_another_does_not(
+    ask: Ask, store: redis.Redis
+) -> None:
+    ask("/api/proxy/members/1", profile=LEE)
+    ask("/api/proxy/nowhere/1", profile=LEE)
+    ask("/api/proxy/members/1", profile=None)
+    assert store.hlen(keys.HELD_ENTRIES) == 1
 
 
 def test_a_path_cannot_forge_a_line_in_the_log(
