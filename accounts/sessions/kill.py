@@ -227,17 +227,21 @@ def _entry(event: audit.Event, by: str, reason: str, record: Record) -> audit.En
 
 
 def _pending_entry(event: audit.Event, row: Revocation) -> audit.Entry:
-    """For a kill whose sessions nobody can name now. What it ends has no other entry."""
+    """For a kill whose sessions nobody can name now: the only entry it will have."""
     is_one = row.kind == Revocation.Kind.SESSION
-    issuer, _, name = row.target.partition("\n")
-    is_person = row.kind == Revocation.Kind.PERSON
-    identity = User.identity_of(issuer, name) if is_person else ""
-    user = User.objects.filter(identity=identity).first()
     return audit.Entry.of(
         event,
         actor=row.by,
-        subject=user.username if user else "",
+        subject="" if is_one else _name_of(*row.target.split("\n")),
         session_id=row.target if is_one else "",
         reason=row.reason,
         details={"pending": True},
     )
+
+
+def _name_of(issuer: str, sub: str) -> str:
+    try:
+        user = User.objects.filter(identity=User.identity_of(issuer, sub)).first()
+    except DatabaseError:
+        return ""
+    return user.username if user else ""

@@ -289,3 +289,16 @@ def test_kill_while_a_session_moves_to_another_key_wins(
     with pytest.raises(UpdateError):
         session.cycle_key()
     assert census.check() == census.Census()
+
+
+def test_pending_kill_is_in_the_audit_before_the_store_is_back(
+    user: User, settings: Settings
+) -> None:
+    session = begin(user.sub)
+    use_store(settings, NOWHERE)
+    live.end(ids(session), by="desk", reason="stolen")
+    live.end_person(user, by="desk")
+    one, person = AuditEntry.objects.order_by("pk")
+    assert (one.event, one.session_id) == ("session:killed", session.session_id)
+    assert (one.reason, one.details) == ("stolen", {"pending": True})
+    assert (person.subject, person.details) == (user.username, {"pending": True})
