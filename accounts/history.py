@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -16,6 +17,7 @@ from accounts.models import AuditEntry
 
 SIGN_INS_SHOWN = 10
 TIMELINE_SHOWN = 200
+MOVES_FOLLOWED = 20
 
 WORDS: dict[str, str | Promise] = {
     Event.SIGNED_IN: pgettext_lazy("event", "Signed in"),
@@ -35,6 +37,7 @@ WORDS: dict[str, str | Promise] = {
     Event.EXPIRED: _("Expired"),
     Event.LOGGED_OUT_BY_PROVIDER: _("Signed out by the provider"),
     Event.CALL_REFUSED: _("Call refused"),
+    Event.CUT_OFF: _("Everyone ended by a security admin"),
 }
 SIGN_INS = (Event.SIGNED_IN, Event.SIGN_IN_REFUSED, Event.LIMIT_REACHED)
 ENDS = (
@@ -62,6 +65,7 @@ FLAGS = (
 class Moment:
     """One thing that happened, in words."""
 
+    number: int
     at: datetime
     event: str
     words: str
@@ -71,21 +75,24 @@ class Moment:
     device: str
     reason: str
     is_flag: bool
+    is_end: bool
 
     @classmethod
     def of(cls, entry: AuditEntry) -> Moment:
         details = entry.details if isinstance(entry.details, dict) else {}
         address = entry.address or ""
         return cls(
+            number=entry.pk,
             at=entry.at,
             event=entry.event,
-            words=str(WORDS.get(entry.event, entry.event)),
+            words=words(entry.event),
             by="" if entry.actor == entry.subject else entry.actor,
             address=address,
             place=str(places.in_words(address)),
             device=device(str(details.get("agent", ""))),
             reason=entry.reason,
             is_flag=entry.event in FLAGS,
+            is_end=entry.event in ENDS,
         )
 
 
@@ -99,5 +106,27 @@ def sign_ins_of(username: str) -> list[Moment]:
 
 def of_session(session_id: str) -> list[Moment]:
     """Everything recorded of one session, also when it is no more."""
-    found = AuditEntry.objects.filter(session_id=session_id).order_by("-pk")
-    return [Moment.of(entry) for entry in found[:TIMELINE_SHOWN]]
+    found = entries_of_session(session_id)[:TIMELINE_SHOWN]
+    return [Moment.of(entry) for entry in found]
+
+
+def entries_of_session(session_id: str) -> QuerySet[AuditEntry]:
+    """The same, as it was entered.
+
+    A fresh sign-in moves a session to a new key, and so to a new id; what was recorded
+    under the earlier ones belongs to it.
+    """
+    ids = [session_id]
+    while len(ids) < MOVES_FOLLOWED:
+        moved = AuditEntry.objects.filter(session_id=ids[-1], event=Event.STEPPED_UP)
+        details = moved.values_list("details", flat=True).last()
+        before = details.get("before") if isinstance(details, dict) else None
+        if not before or before in ids:
+            break
+        ids.append(before)
+    return AuditEntry.objects.filter(session_id__in=ids).order_by("-pk")
+
+
+def words(event: str) -> str:
+    """An event as people call it."""
+    return str(WORDS.get(event, event))

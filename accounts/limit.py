@@ -31,10 +31,10 @@ def keep(person: StaffProfile, session_id: str) -> None:
     found = live.of_person(person.issuer, person.sub)
     in_order = [each.id for each in sorted(found, key=lambda one: (one.began, one.id))]
     if settings.SESSIONS_PER_PERSON_POLICY == "newest-refused":
-        if session_id in in_order[settings.SESSIONS_PER_PERSON :]:
+        # One that began a moment later may have been let in before this was listed.
+        doomed = in_order[settings.SESSIONS_PER_PERSON :]
+        if session_id in doomed:
             raise LimitReached
-        return
-    if doomed := in_order[: -settings.SESSIONS_PER_PERSON]:
-        live.end(
-            doomed, by=person.username, reason=REASON, event=audit.Event.LIMIT_REACHED
-        )
+    else:
+        doomed = in_order[: -settings.SESSIONS_PER_PERSON]
+    live.end(doomed, by=person.username, reason=REASON, event=audit.Event.LIMIT_REACHED)

@@ -49,6 +49,15 @@ class UserManager(models.Manager["User"]):
             | models.Q(sub=name)
         ).order_by("pk")
 
+    def containing(self, text: str) -> models.QuerySet[User]:
+        """Everyone whose names or e-mail contain this, or whose `sub` it is."""
+        return self.filter(
+            models.Q(name__icontains=text)
+            | models.Q(username__icontains=text)
+            | models.Q(email__icontains=text)
+            | models.Q(sub=text)
+        ).order_by("pk")
+
 
 class User(AbstractBaseUser, PermissionsMixin):
     """A staff member's account: what outlives a session.
@@ -159,6 +168,19 @@ class Revocation(models.Model):
         issuer, _, name = self.target.partition("\n")
         named = keys.people if self.kind == self.Kind.PERSON else keys.origins
         return named(issuer, name)
+
+
+class LiveSample(models.Model):
+    """How many sessions were live at a moment."""
+
+    at = models.DateTimeField(unique=True)
+    live = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ("at",)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.live}"
 
 
 class SeenDevice(models.Model):

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 
-from accounts import audit, devices, keys, limit, profile
+from accounts import audit, devices, figures, keys, limit, profile
 from accounts.browser import Browser
 from accounts.models import User
 from accounts.request import StaffRequest
@@ -48,9 +48,14 @@ def begin_session(
         subject=person.username,
         session_id=session_id,
         address=browser.address or None,
-        details={"agent": browser.agent, "provider": found.provider},
+        details={
+            "agent": browser.agent,
+            "provider": found.provider,
+            profile.SESSION_KEY: person.to_session(),
+        },
     )
     devices.remember(user, browser, session_id)
+    figures.note_live_now_and_then()
 
 
 def end_sessions_at_loss_of_rights(

@@ -33,6 +33,7 @@ _LOCK = 0x0B0F_A0D1
 # What names people or places stays in the table.
 _KEPT_FROM_LOG = frozenset(
     {
+        Event.SIGNED_IN,
         Event.ADDRESS_CHANGED,
         Event.AGENT_CHANGED,
         Event.NEW_DEVICE,

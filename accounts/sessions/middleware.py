@@ -85,13 +85,15 @@ class SessionMiddleware:
         return response
 
     def signed_out_meanwhile(self, request: HttpRequest) -> HttpResponseBase:
-        """The session was ended while this request ran: its changes are lost."""
+        """The session was ended while this request ran: its changes are lost.
+
+        The cookie stays. It opens nothing any more, and by it the sign-in page can
+        tell the person how their session ended.
+        """
         log.info("session_ended_meanwhile path=%s", request.path)
         target = urlencode({REDIRECT_FIELD_NAME: request.get_full_path()})
         query = f"?{target}" if request.method == "GET" else ""
-        response = HttpResponseRedirect(resolve_url(settings.LOGIN_URL) + query)
-        delete_cookie(response)
-        return response
+        return HttpResponseRedirect(resolve_url(settings.LOGIN_URL) + query)
 
 
 def _session(request: HttpRequest) -> SessionStore:

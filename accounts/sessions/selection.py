@@ -19,7 +19,8 @@ class Selection:
     `person` holds (issuer, sub) pairs, any of which will do; an empty tuple selects
     nobody. `agent` holds words that must all occur in the device in words. `idle_for`
     counts from the last use to now. A session that began at `started_after` is in, one
-    that began at `started_before` is not.
+    that began at `started_before` is not. `besides` is left alone, whatever else is
+    said of it.
     """
 
     person: tuple[tuple[str, str], ...] | None = None
@@ -32,12 +33,14 @@ class Selection:
     idle_for: timedelta | None = None
     started_before: datetime | None = None
     started_after: datetime | None = None
+    besides: str = ""
 
     def matches(self, session: LiveSession) -> bool:
         """Whether this very session is meant; the last word before it is ended."""
         profile = session.profile
         return (
             (not self.session or session.id == self.session)
+            and session.id != self.besides
             and (self.person is None or (profile.issuer, profile.sub) in self.person)
             and self.suits_standing(
                 session.provider, profile.department, profile.groups

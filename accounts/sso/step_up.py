@@ -113,7 +113,7 @@ def confirm(request: StaffRequest, user: User) -> None:
     Raises django's UpdateError when it was ended meanwhile: a kill wins.
     """
     found: sign_in.SignIn = user.sign_in  # type: ignore[attr-defined]
-    browser = Browser.of(request)
+    browser = Browser.of(request).as_remembered()
     found = found.seen_from(browser.address, browser.agent)
     before = request.session.session_id
     request.session.renew(

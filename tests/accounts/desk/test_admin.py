@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from accounts.desk import live_sessions as desk
+from accounts.desk import listing as desk
 from accounts.models import AuditEntry, User
 from accounts.sessions import live
 from tests.accounts.sessions.conftest import PROFILE, begin, is_live, sign_in
@@ -78,7 +78,7 @@ def test_ending_ends_exactly_the_chosen_and_records_why(
 def test_own_session_among_the_chosen_is_said(client: Client, admin: User) -> None:
     own = sign_in(client, admin)
     page = client.post(END, {"session": [own.session_id]}).content.decode()
-    assert "Your own session is among them" in page
+    assert "End my own session as well" in page
 
 
 @pytest.mark.parametrize("chosen", [[], ["nonsense"], ["k" * 32], ["'; DROP"]])

@@ -1,0 +1,78 @@
+"""What is said after an ending: what is known to have happened, and nothing more."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.desk.job import Job
+from accounts.sessions.live import Outcome
+
+
+def tell(request: HttpRequest, outcome: Outcome) -> None:
+    """Says what was read back from the store."""
+    _tell_numbers(request, len(outcome.ended), len(outcome.already_gone), outcome)
+
+
+def tell_job(request: HttpRequest, job: Job) -> None:
+    """The same of all the steps of a long one together."""
+    _tell_numbers(request, job.ended, job.gone, job)
+
+
+def tell_cut_off(request: HttpRequest, outcome: Outcome) -> None:
+    """Whoever reads it has signed in again since, if anybody does."""
+    if not outcome.pending:
+        messages.success(request, _("Every session that began before now has ended."))
+    if outcome.pending:
+        _tell_pending(request)
+    _tell_doubts(request, outcome)
+
+
+def _tell_numbers(
+    request: HttpRequest, ended: int, gone: int, outcome: Outcome | Job
+) -> None:
+    if ended:
+        text = ngettext("%(n)d session ended.", "%(n)d sessions ended.", ended)
+        messages.success(request, text % {"n": ended})
+    if outcome.pending:
+        _tell_pending(request)
+        return
+    if gone:
+        text = ngettext(
+            "%(n)d session was already gone.", "%(n)d sessions were already gone.", gone
+        )
+        messages.info(request, text % {"n": gone})
+    if not ended and not gone:
+        messages.info(request, _("There was nothing left to end."))
+    _tell_doubts(request, outcome)
+
+
+def _tell_pending(request: HttpRequest) -> None:
+    messages.warning(
+        request,
+        _(
+            "The store does not answer. The kill is recorded and takes effect "
+            "before the store answers its first question."
+        ),
+    )
+
+
+def _tell_doubts(request: HttpRequest, outcome: Outcome | Job) -> None:
+    if outcome.acknowledged is False:
+        messages.warning(
+            request,
+            _(
+                "No replica of the store has confirmed it yet. Should the store fail "
+                "over now, the kill is repeated from the ledger."
+            ),
+        )
+    if not outcome.durable:
+        messages.warning(
+            request,
+            _(
+                "The database does not answer: the kill is done in the store, but not "
+                "yet durable."
+            ),
+        )

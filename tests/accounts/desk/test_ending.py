@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from accounts.desk import ending, job, target
+from accounts.models import AuditEntry, User
+from accounts.sessions import live
+from tests.accounts.desk.conftest import END, LIST, opened
+from tests.accounts.sessions.conftest import is_live, sign_in
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+LEGAL = {"scope": "matching", "department": "Legal"}
+
+
+def answered(desk: Client, query: dict[str, Any], **changes: Any) -> Any:
+    """Fills in the page that asks as a person would, and sends it."""
+    asked = desk.get(END, query).content.decode()
+    hidden = dict(
+        re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', asked)
+    )
+    given = {**hidden, **query, "reason": "theft", "confirmed": "yes"}
+    if 'name="typed"' in asked:
+        given["typed"] = hidden["shown"]
+    return desk.post(END, {**given, **changes})
+
+
+def crowd(number: int) -> list[Any]:
+    return [opened(f"u-{n}", department="Legal") for n in range(number)]
+
+
+def test_asking_tells_the_number_and_ends_nothing(desk: Client) -> None:
+    victims, other = crowd(3), opened("u-x", department="Sales")
+    page = desk.get(END, LEGAL).content.decode()
+    assert "This ends 3 sessions" in page
+    assert str(other.session_id) not in page
+    assert all(map(is_live, victims))
+
+
+def test_all_that_match_end_and_nothing_else(desk: Client) -> None:
+    victims, other = crowd(3), opened("u-x", department="Sales")
+    answer = answered(desk, LEGAL)
+    assert answer["Location"] == f"{LIST}?department=Legal"
+    assert "3 sessions ended." in desk.get(LIST).content.decode()
+    assert [is_live(each) for each in (*victims, other)] == [False] * 3 + [True]
+    killed = AuditEntry.objects.filter(event="session:killed", reason="theft")
+    assert {each.session_id for each in killed} == {v.session_id for v in victims}
+    bulk = AuditEntry.objects.get(event="sessions:killed-in-bulk")
+    assert bulk.details == {"filter": "scope=matching&department=Legal", "shown": 3}
+
+
+def test_all_of_a_person_end(desk: Client) -> None:
+    mine, other = [opened("u-7"), opened("u-7")], opened("u-8")
+    query = {"scope": "matching", "sub": "u-7", "issuer": "https://idp.example"}
+    answered(desk, query)
+    assert [is_live(each) for each in (*mine, other)] == [False, False, True]
+
+
+def test_who_signs_in_after_the_page_was_shown_is_spared(desk: Client) -> None:
+    victim = opened(department="Legal")
+    asked_at = timezone.now().isoformat()
+    late = opened("u-late", department="Legal")
+    answered(desk, LEGAL, as_of=asked_at)
+    assert [is_live(victim), is_live(late)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"reason": ""}, "This field is required"),
+        ({"reason": "  "}, "This field is required"),
+        ({"as_of": "2020-01-01T00:00:00Z"}, "open for too long"),
+        ({"as_of": "2090-01-01T00:00:00Z"}, "open for too long"),
+    ],
+)
+def test_answer_with_a_mistake_ends_nothing(
+    desk: Client, changes: dict[str, str], words: str
+) -> None:
+    (victim,) = crowd(1)
+    answer = answered(desk, LEGAL, **changes)
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+    assert is_live(victim)
+
+
+@pytest.mark.parametrize("typed", ["", "2", "yes"])
+def test_many_need_their_number_typed(
+    desk: Client, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    monkeypatch.setattr(target, "ALONE_AT_MOST", 2)
+    victims = crowd(3)
+    answer = answered(desk, LEGAL, typed=typed)
+    assert "Type the number of sessions" in answer.content.decode()
+    assert all(map(is_live, victims))
+    answered(desk, LEGAL, typed="3")
+    assert not any(map(is_live, victims))
+
+
+def test_many_need_a_permission_of_their_own(
+    desk: Client, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "ALONE_AT_MOST", 2)
+    victims = crowd(3)
+    admin.groups.clear()
+    sign_in(desk, admin)
+    names = ["view_livesession", "end_livesession"]
+    admin.user_permissions.set(Permission.objects.filter(codename__in=names))
+    page = desk.get(LIST, {"department": "Legal"}).content.decode()
+    assert "that match…" not in page
+    assert "End everyone" not in page
+    assert desk.get(END, LEGAL).status_code == 403
+    assert desk.get(END, {"scope": "everyone"}).status_code == 403
+    assert answered_blindly(desk, LEGAL) == 403
+    assert answered_blindly(desk, {"scope": "everyone"}) == 403
+    assert all(map(is_live, victims))
+
+
+def answered_blindly(desk: Client, query: dict[str, str]) -> int:
+    """Sends an answer without having been asked."""
+    now = timezone.now().isoformat()
+    given = {"shown": "3", "typed": "3", "as_of": now, "own": "on"}
+    given |= {"reason": "x", "confirmed": "yes"}
+    return desk.post(END, {**query, **given}).status_code
+
+
+def test_understating_the_number_does_not_make_it_few(
+    desk: Client, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "ALONE_AT_MOST", 2)
+    victims = crowd(3)
+    answer = answered(desk, LEGAL, shown="1", typed="")
+    assert answer.status_code == 422
+    assert all(map(is_live, victims))
+
+
+def test_many_need_a_fresh_sign_in(
+    desk: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "ALONE_AT_MOST", 2)
+    settings.STEP_UP_SECONDS = 300
+    victims = crowd(3)
+    asked = desk.get(END, LEGAL)
+    assert asked.status_code == 403
+    assert "scope=matching&amp;department=Legal" in asked.content.decode()
+    assert answered_blindly(desk, LEGAL) == 403
+    assert all(map(is_live, victims))
+
+
+def test_own_session_is_left_alone_without_a_tick(client: Client, desk: Client) -> None:
+    own = live.page()[0].id
+    victims = crowd(2)
+    everybody = {"scope": "matching", "provider": "oidc"}
+    page = desk.get(END, everybody).content.decode()
+    assert "End my own session as well" in page
+    answered(desk, everybody)
+    assert not any(map(is_live, victims))
+    assert [each.id for each in live.page()] == [own]
+
+
+def test_own_session_ends_with_a_tick(desk: Client) -> None:
+    answer = answered(desk, {"scope": "matching", "provider": "oidc"}, own="on")
+    assert live.count() == 0
+    page = desk.get(answer["Location"], follow=True).content.decode()
+    assert "A security admin ended your session." in page
+
+
+def test_own_session_among_the_chosen_is_left_alone_too(desk: Client) -> None:
+    own = live.page()[0].id
+    answered(desk, {"session": [own]})
+    assert [each.id for each in live.page()] == [own]
+    assert "nothing left to end" in desk.get(LIST).content.decode()
+
+
+def test_everyone_needs_the_tick_for_oneself(desk: Client) -> None:
+    victims = crowd(2)
+    answer = answered(desk, {"scope": "everyone"})
+    assert "Everyone is everyone" in answer.content.decode()
+    assert all(map(is_live, victims))
+
+
+def test_everyone_ends_by_one_mark(desk: Client) -> None:
+    victims = crowd(3)
+    answered(desk, {"scope": "everyone"}, own="on")
+    assert not any(map(is_live, victims))
+    assert AuditEntry.objects.get(event="everyone:cut-off").reason == "theft"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"scope": "matching"},
+        {"scope": "matching", "unknown": "x"},
+        {"scope": "matching", "network": "nonsense"},
+        {"scope": "nonsense"},
+        {"session": ["nonsense"]},
+        {},
+    ],
+)
+def test_what_is_unclear_ends_nothing(desk: Client, query: dict[str, str]) -> None:
+    victims = crowd(2)
+    now = timezone.now().isoformat()
+    given = {"shown": "9", "typed": "9", "as_of": now, "own": "on"}
+    given |= {"reason": "x", "confirmed": "yes"}
+    assert desk.get(END, query)["Location"] == LIST
+    assert desk.post(END, {**query, **given})["Location"] == LIST
+    assert all(map(is_live, victims))
+
+
+def test_get_never_ends_anything(desk: Client) -> None:
+    victims = crowd(2)
+    now = timezone.now().isoformat()
+    given = {"reason": "x", "confirmed": "yes", "shown": "2", "as_of": now}
+    assert desk.get(END, {**LEGAL, **given}).status_code == 200
+    assert all(map(is_live, victims))
+
+
+def test_two_admins_at_once_one_ended_the_other_already_gone(
+    desk: Client, admin: User
+) -> None:
+    (victim,) = crowd(1)
+    second = Client()
+    sign_in(second, admin)
+    chosen = {"session": [victim.session_id]}
+    for browser in (desk, second):
+        assert browser.get(END, chosen).status_code == 200
+    given = {**chosen, "reason": "theft", "confirmed": "yes"}
+    said = []
+    for browser in (desk, second):
+        browser.post(END, given)
+        said.append(browser.get(LIST).content.decode())
+    assert "1 session ended." in said[0]
+    assert "1 session was already gone." in said[1]
+
+
+# A long one ----------------------------------------------------------------
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step ends one batch of two."""
+    monkeypatch.setattr(job, "STEP_SECONDS", -1.0)
+    monkeypatch.setattr("accounts.sessions.kill.BATCH", 2)
+
+
+@pytest.mark.usefixtures("slow")
+def test_long_ending_goes_on_step_by_step(desk: Client) -> None:
+    victims = crowd(5)
+    where = answered(desk, LEGAL)["Location"]
+    assert "/ending/" in where
+    assert "Ended so far" in desk.get(where).content.decode()
+    steps = 0
+    while "/ending/" in where and steps < 9:
+        where = desk.post(where)["Location"]
+        steps += 1
+    assert steps == 2
+    assert not any(map(is_live, victims))
+    assert "5 sessions ended." in desk.get(where).content.decode()
+    assert AuditEntry.objects.filter(event="sessions:killed-in-bulk").count() == 1
+
+
+@pytest.mark.usefixtures("slow")
+def test_step_answers_the_script_in_json(desk: Client) -> None:
+    crowd(3)
+    where = answered(desk, LEGAL)["Location"]
+    answer = desk.post(where, headers={"Accept": "application/json"})
+    told = json.loads(answer.content)
+    assert told == {"ended": 3, "done": True, "to": f"{LIST}?department=Legal"}
+
+
+@pytest.mark.usefixtures("slow")
+def test_progress_by_get_ends_nothing_and_strangers_see_none(
+    desk: Client, admin: User
+) -> None:
+    victims = crowd(5)
+    where = answered(desk, LEGAL)["Location"]
+    left = [is_live(each) for each in victims].count(True)
+    desk.get(where)
+    assert [is_live(each) for each in victims].count(True) == left
+    second = Client()
+    sign_in(second, admin)
+    assert second.post(where)["Location"] == LIST
+    assert [is_live(each) for each in victims].count(True) == left
+
+
+def test_permission_names_are_those_that_exist() -> None:
+    names = {
+        f"accounts.{each}"
+        for each in Permission.objects.values_list("codename", flat=True)
+    }
+    assert {ending.MAY_END, ending.MAY_END_IN_BULK} <= names
