@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 
 from accounts import keys
+from accounts.management.batch import Batch
 from accounts.profile import StaffProfile
 from accounts.sessions import clock, index
 from accounts.sessions.record import Record
@@ -99,36 +100,12 @@ def fill(url: str, people: range, expired: bool = False) -> None:
     return None
 
 
-class _Batch:
-    """To `index.enter` a client; its pipelines wait and go out together."""
-
-    def __init__(self, store: Any) -> None:
-        self.waiting = store.pipeline(transaction=False)
-        self.tickets: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.waiting, name)
-
-    def pipeline(self, transaction: bool = False) -> _Batch:
-        return self
-
-    def echo(self, ticket: bytes) -> None:
-        # What the engine knows its answers by; nobody answers yet.
-        self.tickets = [ticket]
-
-    def execute(self) -> list[Any]:
-        return self.tickets
-
-    def send(self) -> None:
-        self.waiting.execute()
-
-
 def _fill_part(url: str, people: range, expired: bool) -> None:
     store, now = site.observer(url), clock.now()
     if expired:
         now -= settings.SESSION_IDLE_SECONDS + 60
     for start in range(0, len(people), PEOPLE_PER_BATCH):
-        batch = _Batch(store)
+        batch = Batch(store)
         for person in people[start : start + PEOPLE_PER_BATCH]:
             for number in numbers_of(person):
                 _enter(batch, number, now, expired)
