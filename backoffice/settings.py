@@ -50,9 +50,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 
-# The gate stands right behind the session: what it refuses costs nothing more,
-# and no later middleware can answer in its place.
+# The gate comes first and answers what is its own: nothing before it can answer in its
+# place, and a call pays for nothing that only pages need. It opens its own session.
 MIDDLEWARE = [
+    "backoffice.proxy.middleware.GateMiddleware",
     "backoffice.request_id.RequestIdMiddleware",
     "backoffice.health.HealthMiddleware",
     "backoffice.proxy.forward_auth.ForwardAuthMiddleware",
@@ -62,8 +63,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "accounts.sessions.middleware.SessionMiddleware",
-    "backoffice.proxy.middleware.GateMiddleware",
-    "backoffice.language.LanguageMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

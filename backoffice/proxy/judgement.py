@@ -58,6 +58,8 @@ def refuse(request: HttpRequest, error: Exception) -> HttpResponseBase:
         if session_id and error.refusal in _NOTEWORTHY:
             _enter(request, error, session_id)
         level = _LEVELS.get(error.refusal, logging.WARNING)
+        if not log.isEnabledFor(level):
+            return error.answer()
         log.log(
             level,
             "gate_refused word=%s reason=%s method=%r path=%r session=%s",
@@ -90,4 +92,5 @@ def _enter(request: HttpRequest, error: Refused, session_id: str) -> None:
 def _session_of(request: HttpRequest, error: Refused) -> str | None:
     # Before the session was asked for, a log line is no reason to ask.
     asked = error.refusal not in {Refusal.BAD_HOST, Refusal.BAD_PATH}
-    return getattr(request.session, "session_id", None) if asked else None
+    session = getattr(request, "session", None)
+    return getattr(session, "session_id", None) if asked else None

@@ -15,11 +15,17 @@ from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
 from backoffice.proxy import gate, judgement, middleware
 from backoffice.proxy.errors import GATE_HEADER, Refusal
 from backoffice.proxy.gate import PROOF_HEADER, GatePass
-from backoffice.proxy.middleware import GateMiddleware
 from backoffice.proxy.paths import PREFIX
 from backoffice.proxy.reload import current_routes, forget_routes
 from backoffice.proxy.route_values import METHODS, SAFE
-from tests.backoffice.proxy.conftest import KIM, LEE, Ask, FakeSession, own_page
+from tests.backoffice.proxy.conftest import (
+    KIM,
+    LEE,
+    Ask,
+    FakeSession,
+    GateAlone,
+    own_page,
+)
 from tests.backoffice.proxy.test_paths import AMBIGUOUS, OTHER_SPELLINGS
 
 PASSED = 299
@@ -203,9 +209,9 @@ def test_a_broken_route_table_denies(ask: Ask, routes: Path) -> None:
     assert is_refused(ask(), Refusal.FAILED)
 
 
-def test_without_a_session_middleware_nothing_passes(routes: Path) -> None:
+def test_without_a_session_nothing_passes(routes: Path) -> None:
     request = RequestFactory().get("/api/proxy/members/1")
-    response = GateMiddleware(lambda _: HttpResponse())(request)
+    response = GateAlone(lambda _: HttpResponse())(request)
     assert response.status_code == Refusal.FAILED.status
 
 
@@ -366,7 +372,7 @@ def test_the_refusal_reaches_the_caller_and_not_the_view(routes: Path) -> None:
 
     request = RequestFactory().get("/api/proxy/members/1")
     request.session = FakeSession()  # type: ignore[assignment]
-    assert GateMiddleware(view)(request).status_code == 401
+    assert GateAlone(view)(request).status_code == 401
 
 
 WRITERS = """

@@ -5,26 +5,33 @@ from typing import Any
 import pytest
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from django.urls import resolve
+from pytest_django.fixtures import Settings
 
 from backoffice.proxy.errors import GATE_HEADER, Refusal
+from backoffice.proxy.headers import REQUEST_ID
 from backoffice.proxy.middleware import GateMiddleware
-from backoffice.proxy.views import proxy
 from tests.backoffice.proxy.conftest import KIM, FakeSession, own_page
 from tests.fakes.upstream import Upstream, answer
 
 
+class OwnSession(GateMiddleware):
+    """Door 1 with the session that the test gave."""
+
+    def open_session(self, request: HttpRequest) -> None:
+        return None
+
+
 def call(path: str, method: str = "GET", **options: Any) -> HttpResponseBase:
-    """One request through the gate and the view, as the URL table would route it."""
+    """One request through door 1, up to the upstream and back."""
     request = RequestFactory().generic(method, path, **options)
     request.session = FakeSession(KIM)  # type: ignore[assignment]
+    return OwnSession(unreached)(request)
 
-    def view(passed: HttpRequest) -> HttpResponseBase:
-        match = resolve(passed.path_info)
-        return match.func(passed, **match.kwargs)  # type: ignore[no-any-return]
 
-    return GateMiddleware(view)(request)
+def unreached(request: HttpRequest) -> HttpResponseBase:
+    raise AssertionError("the gate answers what is its own")
 
 
 @pytest.mark.usefixtures("routes")
@@ -82,18 +89,36 @@ def test_a_proven_call_carries_its_body(upstream: Upstream) -> None:
     assert upstream.last.get("X-Backoffice") is None
 
 
-@pytest.mark.parametrize("forged", [None, object(), {"route": "members"}])
-def test_without_the_gates_pass_nothing_is_forwarded(
-    forged: object, routes: Any, upstream: Upstream
-) -> None:
+def test_what_comes_past_the_gate_is_refused() -> None:
     request = RequestFactory().get("/api/proxy/members/1")
-    request.session = FakeSession(KIM)  # type: ignore[assignment]
-    request.gate_pass = forged  # type: ignore[attr-defined]
-    response = proxy(request, rest="members/1")
+    match = resolve(request.path_info)
+    response = match.func(request, **match.kwargs)
     assert response[GATE_HEADER] == Refusal.NO_SESSION.word
-    assert upstream.connections == 0
+    assert not match.func.login_required
 
 
-def test_the_view_is_not_guarded_twice() -> None:
-    assert proxy.csrf_exempt  # type: ignore[attr-defined]
-    assert not proxy.login_required  # type: ignore[attr-defined]
+@pytest.mark.parametrize("site", ["http://localhost", "https://localhost"])
+@pytest.mark.parametrize("path", ["/api/proxy/members/42", "/api/proxy/absent"])
+@pytest.mark.usefixtures("routes")
+def test_every_answer_has_the_fields_of_this_site(
+    site: str, path: str, settings: Settings, client: Client, store: Any
+) -> None:
+    """As Django's own middleware sets them for a page: HSTS, framing, referrer."""
+    settings.SERVED_OVER_HTTPS = is_https = site.startswith("https")
+    settings.SECURE_HSTS_SECONDS = 365 * 86400 if is_https else 0
+    settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = is_https
+    page = client.get("/sign-in/", secure=is_https)
+    ours = call(path, secure=is_https)
+    for name in DEFENCES:
+        assert (name, ours.get(name)) == (name, page.get(name))
+    assert "sandbox" in ours["Content-Security-Policy"]
+    assert ours[REQUEST_ID]
+
+
+DEFENCES = (
+    "Strict-Transport-Security",
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "Referrer-Policy",
+    "Cross-Origin-Opener-Policy",
+)
