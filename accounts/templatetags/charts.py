@@ -19,7 +19,7 @@ from accounts.figures import Hour
 register = template.Library()
 
 WIDTH, HEIGHT = 720, 200
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 24
+LEFT, RIGHT, TOP, BOTTOM = 56, 8, 10, 24
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 LABELS_AT_MOST = 8
 
