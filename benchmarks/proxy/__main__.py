@@ -61,7 +61,7 @@ def _measured(folder: Path, options: argparse.Namespace) -> str:
         ground = closing.enter_context(Ground(folder))
         subjects = _started(chosen, ground, closing, left_out)
         results = rounds.measure(subjects, options.rounds, options.seconds, _say)
-        memories = _memories(subjects)
+        memories = _memories(subjects, left_out)
     return "\n\n".join(
         [
             tables.circumstances(options.rounds, options.seconds),
@@ -98,12 +98,16 @@ def _started(
     return running
 
 
-def _memories(subjects: Sequence[Subject]) -> dict[str, Memory]:
+def _memories(
+    subjects: Sequence[Subject], left_out: dict[str, str]
+) -> dict[str, Memory]:
     found = {}
-    for subject in subjects:
-        if subject.is_door:
-            _say(f"memory of {subject.title}")
-            found[subject.name] = memory.measure(subject)
+    for door in (each for each in subjects if each.is_door):
+        _say(f"memory of {door.title}")
+        try:
+            found[door.name] = memory.measure(door)
+        except (StartError, OSError) as error:
+            left_out[f"memory of {door.title}"] = str(error)
     return found
 
 

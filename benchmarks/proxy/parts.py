@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import nginx
+
 PEERS = Path(__file__).resolve().parent.parent / "peers"
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
 NODE_AT_LEAST = (20, 19)
@@ -21,7 +23,7 @@ NODE_AT_LEAST = (20, 19)
 # What proves that a package is here, and the package.
 PACKAGES = {
     "wrk": "wrk",
-    "nginx": "nginx-light",
+    "nginx": "nginx",
     "apache2": "apache2",
     f"{APACHE_MODULES}/mod_auth_openidc.so": "libapache2-mod-auth-openidc",
 }
@@ -51,6 +53,8 @@ def missing_node() -> str:
 
 def obtain() -> None:
     """Gets what is missing, as far as that can be done here and now."""
+    if nginx.find() is None:
+        nginx.install()
     absent = [package for part, package in PACKAGES.items() if not _is_here(part)]
     if absent and os.geteuid() == 0 and (apt := shutil.which("apt-get")):
         _run(apt, "update", "-qq")

@@ -109,5 +109,7 @@ class Site:
             "OIDC_CLIENT_SECRET": self.client.secret,
             "STAFF_GROUPS": "staff",
             "ADMIN_GROUPS": "security-admins",
+            # The doors in nginx ask from here.
+            "TRUSTED_PROXIES": "127.0.0.1",
             "ROUTES_FILE": str(self.routes),
         }

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from benchmarks.proxy.subjects.apache import ApacheOpenIdc
 from benchmarks.proxy.subjects.django import StockDjango
-from benchmarks.proxy.subjects.door1 import Door1
+from benchmarks.proxy.subjects.doors import Door1, Door2, Door3
 from benchmarks.proxy.subjects.nginx import PlainNginx
 from benchmarks.proxy.subjects.node import H3, Express, H3OnUndici
 from benchmarks.proxy.subjects.subject import Subject
 
 SUBJECTS: tuple[type[Subject], ...] = (
     Door1,
+    Door2,
+    Door3,
     H3,
     H3OnUndici,
     Express,
