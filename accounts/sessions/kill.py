@@ -16,7 +16,7 @@ from accounts.models import Revocation, User
 from accounts.profile import StaffProfile
 from accounts.sessions import clock, fence, ledger, search
 from accounts.sessions.connections import Nonsense, answering, client
-from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 from accounts.sessions.outcome import Outcome
 from accounts.sessions.record import Record
 from accounts.sessions.selection import Selection
@@ -118,7 +118,7 @@ def end_selected(
     """
     called = clock.now()
     with answering():
-        ids = sorted(search.matching(agreeing_store(), selection))
+        ids = sorted(search.matching(_any_store(), selection))
     outcome = Outcome()
     for batch in _batches(ids):
         if should_stop and should_stop():
@@ -145,11 +145,24 @@ def agreeing_store() -> Any:
     return store
 
 
+def _any_store() -> Any:
+    """The store, also where SQL is away and cannot say what it has forgotten.
+
+    Not to be believed as to who is live; but to end once more what was dead already
+    harms nobody, and an admin must not have to wait for SQL.
+    """
+    try:
+        return agreeing_store()
+    except StoreNotFenced as error:
+        log.warning("killing_unfenced because=%s", error.cause)
+        return client()
+
+
 def _still_matching(
     ids: Sequence[str], selection: Selection, called: float
 ) -> list[str]:
     with answering():
-        sessions = search.seen(agreeing_store(), ids)
+        sessions = search.seen(_any_store(), ids)
     return [
         session.id
         for session in sessions
@@ -204,7 +217,7 @@ def _kill(
 def _store_or_trouble() -> tuple[Any, SessionStoreError | None]:
     try:
         with answering():
-            return agreeing_store(), None
+            return _any_store(), None
     except SessionStoreError as error:
         return None, error
 

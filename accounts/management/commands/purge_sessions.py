@@ -6,14 +6,18 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from accounts.models import User
+from accounts import audit
+from accounts.management.ending import BROAD, BY, Order, Result
+from accounts.management.exit_codes import ExitCode
+from accounts.management.interruption import finishing_the_batch
+from accounts.management.progress import Progress
+from accounts.management.selection_arguments import add_selection, read_selection
 from accounts.sessions import census, live
-from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 
-DONE, FAILED, WRONG_USAGE, STORE_UNREACHABLE, DONE_IN_PART = range(5)
 SCHEMA = 1
 
 
@@ -21,14 +25,23 @@ class Command(BaseCommand):
     """With no arguments harmless: it only tidies up after what is dead already."""
 
     help = (
-        "Removes what is dead from the session store. With --user, ends every session "
-        "of that person. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 store "
+        "Removes what is dead from the session store. With filters, ends the live "
+        "sessions that they mean. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 store "
         "unreachable, 4 done in part."
     )
 
+    def create_parser(
+        self, prog_name: str, subcommand: str, **kwargs: Any
+    ) -> CommandParser:
+        # Half a word must not pick `--everyone`.
+        return super().create_parser(
+            prog_name, subcommand, allow_abbrev=False, **kwargs
+        )
+
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_selection(parser)
         parser.add_argument(
-            "--user", metavar="NAME", help="user name, e-mail address or sub"
+            "--everyone", action="store_true", help="end every session that began"
         )
         parser.add_argument(
             "--check", action="store_true", help="compare index and values, both ways"
@@ -40,35 +53,41 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="show what would be done"
         )
-        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument(
+            "--yes",
+            action="store_true",
+            help=f"end also everyone, or more than {BROAD} sessions, without asking",
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            chosen = read_selection(options)
+            order = Order(chosen, options["everyone"], options["reason"])
+            _refuse_contradictions(order, options)
             if options["check"] or options["repair"]:
                 self._check(options)
-            elif options["user"] is None:
-                self._purge(options)
+            elif order.is_everyone or chosen.is_narrow:
+                self._end(order, options)
             else:
-                self._end_person(options)
+                self._purge(options)
         except SessionStoreError as error:
             raise CommandError(
-                f"The session store cannot be used: {error.cause}.",
-                returncode=STORE_UNREACHABLE,
+                _why(error), returncode=ExitCode.STORE_UNREACHABLE
             ) from error
 
     def _purge(self, options: dict[str, Any]) -> None:
-        if not options["dry_run"]:
+        if options["dry_run"]:
+            dead, found = live.count_dead(), live.count()
+        else:
             self._settle()
-        dead = live.count_dead() if options["dry_run"] else live.purge()
-        found = live.count()
+            dead = live.purge() + live.clear_up()
+            found = live.count()
+            if dead:
+                audit.record(audit.Event.PURGED, actor=BY, details={"removed": dead})
         verb = "would be removed" if options["dry_run"] else "removed"
-        self._say(
-            options,
-            f"Dead entries {verb}: {dead}. Live: {_sessions(found)}.",
-            purged=dead,
-            live=found,
-        )
+        text = f"Dead entries {verb}: {dead}. Live: {_sessions(found)}."
+        self._say(options, text, purged=dead, live=found)
 
     def _settle(self) -> None:
         try:
@@ -85,48 +104,40 @@ class Command(BaseCommand):
             f"Live: {_sessions(found.live)}. Hidden from the list: "
             f"{len(found.hidden)}. Dead ones in it: {len(found.haunting)}."
         )
-        self._say(
-            options,
-            f"{text} Mended." if mend and found.strays else text,
-            live=found.live,
-            hidden=len(found.hidden),
-            haunting=len(found.haunting),
-        )
+        numbers = {"hidden": len(found.hidden), "haunting": len(found.haunting)}
+        if mend and found.strays:
+            audit.record(audit.Event.REPAIRED, actor=BY, details=numbers)
+            text = f"{text} Mended."
+        self._say(options, text, live=found.live, **numbers)
         if found.strays and not mend:
-            raise CommandError("There are strays: add --repair.", returncode=FAILED)
-
-    def _end_person(self, options: dict[str, Any]) -> None:
-        people = list(User.objects.named(options["user"]))
-        if not people:
             raise CommandError(
-                f"Nobody is known as {options['user']!r}.", returncode=FAILED
+                "There are strays: add --repair.", returncode=ExitCode.FAILED
             )
-        named = ", ".join(f"{user.name} ({user.username})" for user in people)
-        number = self._number_of_sessions(people, options)
-        if options["dry_run"]:
-            text = f"{_sessions(number)} of {named} would be ended."
-            self._say(options, text, ended=number)
-            return
-        self._confirm(options, f"End {_sessions(number)} of {named}?")
-        outcomes = [
-            live.end_person(user, by="purge_sessions", reason=options["reason"])
-            for user in people
-        ]
-        ended = sum(len(outcome.ended) for outcome in outcomes)
-        text = f"{_sessions(ended)} of {named} ended."
-        if not all(outcome.durable for outcome in outcomes):
-            text += " The database does not answer: not yet durable."
-        self._say(options, text, ended=ended)
-        self._leave(outcomes)
 
-    def _number_of_sessions(
-        self, people: list[User], options: dict[str, Any]
-    ) -> int | None:
-        """None when the store is away: a kill is decided all the same."""
+    def _end(self, order: Order, options: dict[str, Any]) -> None:
+        matched = self._matched(order, options)
+        of = f" of {', '.join(order.chosen.people)}" if order.chosen.people else ""
+        if options["dry_run"]:
+            text = f"{_sessions(matched)}{of} would be ended."
+            self._say(options, text, matched=matched, ended=matched)
+            return
+        if order.is_broad(matched):
+            self._confirm(options, f"End {_sessions(matched)}{of}?")
+        with (
+            finishing_the_batch() as is_interrupted,
+            Progress(self.stderr, "ended", matched) as progress,
+        ):
+            result = order.carry_out(progress.reach, is_interrupted)
+        self._tell(result, of, matched, is_interrupted(), options)
+
+    def _matched(self, order: Order, options: dict[str, Any]) -> int | None:
+        """None when it cannot be told: a kill is decided all the same."""
         try:
-            return sum(len(live.of_person(user.issuer, user.sub)) for user in people)
-        except SessionStoreError:
-            if options["dry_run"]:
+            return order.matched()
+        except SessionStoreError as error:
+            # Without SQL the store cannot be believed, but it can be told.
+            is_told = isinstance(error, StoreNotFenced) or order.is_recordable
+            if options["dry_run"] or not is_told:
                 raise
             return None
 
@@ -135,28 +146,78 @@ class Command(BaseCommand):
             return
         if not sys.stdin.isatty():
             raise CommandError(
-                "Nobody is there to confirm: add --yes.", returncode=WRONG_USAGE
+                f"{question} Nobody is there to confirm: add --yes.",
+                returncode=ExitCode.WRONG_USAGE,
             )
         self.stderr.write(f"{question} [y/N] ", ending="")
+        self.stderr.flush()
         if input().strip().lower() not in {"y", "yes"}:
-            raise CommandError("Nothing was ended.", returncode=FAILED)
+            raise CommandError("Nothing was ended.", returncode=ExitCode.FAILED)
 
-    def _leave(self, outcomes: list[live.Outcome]) -> None:
-        if any(outcome.pending for outcome in outcomes):
-            raise CommandError(
-                "The store does not answer: the kill is recorded and takes effect "
-                "before the store answers its first question.",
-                returncode=STORE_UNREACHABLE,
-            )
-        if not all(outcome.durable for outcome in outcomes):
-            raise CommandError("The kill is not yet durable.", returncode=DONE_IN_PART)
+    def _tell(
+        self,
+        result: Result,
+        of: str,
+        matched: int | None,
+        is_interrupted: bool,
+        options: dict[str, Any],
+    ) -> None:
+        outcome = result.outcome
+        self._say(
+            options,
+            f"{_sessions(result.ended)}{of} ended.",
+            matched=matched,
+            ended=result.ended,
+            already_gone=len(outcome.already_gone),
+            pending=outcome.pending,
+            durable=outcome.durable,
+            acknowledged=outcome.acknowledged,
+            complete=not (outcome.incomplete or outcome.pending),
+            interrupted=is_interrupted,
+        )
+        if result.exit_code:
+            raise CommandError(_what_is_left(result), returncode=result.exit_code)
 
-    def _say(self, options: dict[str, Any], text: str, **numbers: int | None) -> None:
+    def _say(self, options: dict[str, Any], text: str, **facts: Any) -> None:
         if options["json"]:
-            content = {"schema": SCHEMA, "dry_run": options["dry_run"], **numbers}
+            content = {"schema": SCHEMA, "dry_run": options["dry_run"], **facts}
             self.stdout.write(json.dumps(content))
         else:
             self.stdout.write(text)
+
+
+def _refuse_contradictions(order: Order, options: dict[str, Any]) -> None:
+    ends = order.is_everyone or order.chosen.is_narrow
+    problem = ""
+    if order.is_everyone and order.chosen.is_narrow:
+        problem = "--everyone means everyone: give it no filter."
+    elif ends and (options["check"] or options["repair"]):
+        problem = "--check and --repair look at everything: give them no filter."
+    elif options["reason"] and not ends:
+        problem = "A reason for what? Without a filter nobody is ended."
+    if problem:
+        raise CommandError(problem, returncode=ExitCode.WRONG_USAGE)
+
+
+def _what_is_left(result: Result) -> str:
+    outcome = result.outcome
+    if outcome.pending:
+        return (
+            "The store does not answer: the kill is recorded and takes effect before "
+            "the store answers its first question."
+        )
+    if outcome.incomplete:
+        return "Stopped before all had their turn: run it again for the rest."
+    return "The database does not answer: the kill is done, but not yet durable."
+
+
+def _why(error: SessionStoreError) -> str:
+    if isinstance(error, StoreNotFenced):
+        return (
+            "The database does not answer, and without its list of kills the session "
+            "store cannot be believed."
+        )
+    return f"The session store cannot be used: {error.cause}. Nothing was done."
 
 
 def _sessions(number: int | None) -> str:
