@@ -164,6 +164,26 @@ def test_new_device_is_told_and_answered(launched: Chromium, site: Site) -> None
     new.close()
 
 
+def test_long_ending_goes_on_by_itself_and_tells_how_far_it_is(
+    context: BrowserContext, site: Site
+) -> None:
+    site.manage("make_sessions", "--sessions=3000", "--staff=50", "--yes", "--add")
+    page = sign_in(context, ADMIN, f"{LIVE}?q=people.example")
+    number = page.locator(".total").inner_text().split()[0]
+    assert int(number) > 1000
+    page.locator(".desk-buttons a.end").click()
+    page.get_by_label("Reason").fill("stolen cookies of the whole team")
+    page.get_by_label(f"Type {number} to confirm").fill(number)
+    page.get_by_role("button", name="End these sessions").click()
+    told = expect(page.locator(".messagelist"))
+    told.to_contain_text(f"{number} sessions ended.", timeout=60_000)
+    assert page.url.endswith(f"{LIVE}?q=people.example")
+    expect(page.locator(".total")).to_have_text("0 live sessions")
+    # Nobody else, and not the one who did it.
+    page.goto(LIVE)
+    expect(page.locator("#result_list")).to_contain_text("this browser")
+
+
 def test_one_tick_chooses_all_on_the_page(context: BrowserContext) -> None:
     page = sign_in(context, ADMIN, LIVE)
     page.locator("[data-chooses-all]").check()
