@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -187,11 +187,10 @@ def _about(claims: Mapping[str, Any]) -> str:
 def _keys_of(provider: Provider) -> FindKeys:
     backend = load_backend(load_strategy(), provider.name, None)
 
-    def published(kid: str | None) -> list[Key]:
+    def published(kid: str | None) -> Iterator[Key]:
         try:
-            return keyset.find(backend, kid)
+            yield from keyset.candidates(backend, kid)
         except SocialAuthBaseException as error:
             log.warning("keys_not_known code=%s", error.code)
-            return []
 
     return published

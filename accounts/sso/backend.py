@@ -15,6 +15,7 @@ from typing import Any
 
 import jwt
 from django.conf import settings
+from social_core.backends.open_id_connect import OpenIdConnectAuth
 from social_core.exceptions import AuthResponseError, SocialAuthBaseException
 
 from accounts.models import User
@@ -122,16 +123,22 @@ class StaffOpenIdConnect(Conversation):
     def find_valid_key(self, id_token: str) -> keyset.Key | None:
         return keyset.find_signer(self, id_token)
 
-    def decode_and_validate_id_token(self, id_token: Any, access_token: Any) -> Any:
+    def validate_and_return_id_token(self, id_token: Any, access_token: Any) -> Any:
         try:
-            return super().decode_and_validate_id_token(id_token, access_token)
+            return super().validate_and_return_id_token(id_token, access_token)
         except SocialAuthBaseException:
             raise
-        except (ValueError, TypeError, RecursionError, jwt.PyJWTError):
+        except (ValueError, TypeError, ArithmeticError, RecursionError, jwt.PyJWTError):
             # Signed or not, what is in there need not be of the type it should be.
             raise AuthResponseError(
                 self, code="malformed_response", stage="token_validation"
             ) from None
+
+    @staticmethod
+    def calc_at_hash(access_token: str, algorithm: str, *args: Any) -> str:
+        """By the hash of the signature; for Ed25519 that is SHA-512 (RFC 8032, 5.1)."""
+        like = "RS512" if algorithm == "EdDSA" else algorithm
+        return str(OpenIdConnectAuth.calc_at_hash(access_token, like))
 
     def validate_authorized_party(self, claims: Any, client_id: str) -> None:
         """For us, and for nobody else whom we do not know (Core 3.1.3.7, 3 to 5)."""
@@ -146,6 +153,8 @@ class StaffOpenIdConnect(Conversation):
             raise self._wrong("sub")
         if "sid" in claims and not is_name(claims["sid"]):
             raise self._wrong("sid")
+        if not is_moment(claims["exp"]):
+            raise self._wrong("exp")
 
     def validate_temporal_claims(self, id_token: Any) -> None:
         """Made just now, give or take the leeway; `exp` and `nbf` were checked with it.

@@ -15,6 +15,8 @@ from accounts.sso import discovery, fetch, keyset
 from accounts.sso.providers import Provider
 
 AGENT = "Backoffice"
+JSON = "application/json"
+KEY_SET = f"application/jwk-set+json, {JSON}"
 
 
 def library_settings(provider: Provider) -> dict[str, Any]:
@@ -83,7 +85,7 @@ class Conversation(OpenIdConnectAuth[Any]):
         asked = requests.Request(
             method,
             url,
-            headers={"User-Agent": AGENT, **(headers or {})},
+            headers={"User-Agent": AGENT, "Accept": JSON, **(headers or {})},
             data=data,
             json=json,
             auth=auth,
@@ -125,7 +127,11 @@ class Conversation(OpenIdConnectAuth[Any]):
         return endpoint if isinstance(endpoint, str) else None
 
     def get_remote_jwks_keys(self, uri: str | None = None) -> list[keyset.Key]:
-        published = self.get_json(uri or self.jwks_uri(), stage="token_validation")
+        published = self.get_json(
+            uri or self.jwks_uri(),
+            headers={"Accept": KEY_SET},
+            stage="token_validation",
+        )
         return keyset.read(published, self)
 
     def auth_complete_credentials(self) -> Any:

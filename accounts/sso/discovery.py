@@ -42,9 +42,14 @@ def _checked(found: Any, backend: Any) -> dict[str, Any]:
         raise AuthResponseError(
             backend, claim="issuer", code="invalid_claim", stage="begin"
         )
+    # What is not there is left out; some say null or nothing instead.
+    said: dict[str, Any] = {k: v for k, v in found.items() if v not in (None, "")}
     for name in ENDPOINTS:
-        if name in found and not is_secure(found[name]):
+        if name in said and not is_secure(said[name]):
             raise AuthResponseError(
                 backend, claim=name, code="invalid_claim", stage="begin"
             )
-    return found
+    methods = said.get("token_endpoint_auth_methods_supported")
+    if methods is not None and not isinstance(methods, list):
+        raise AuthResponseError(backend, code="malformed_response", stage="begin")
+    return said

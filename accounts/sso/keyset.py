@@ -7,6 +7,7 @@ like: a name is only ever looked up among the keys that the provider publishes, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jwt
@@ -31,6 +32,12 @@ def find(backend: Any, kid: str | None) -> list[Key]:
     return found or find_again(backend, kid)
 
 
+def candidates(backend: Any, kid: str | None) -> Iterator[Key]:
+    """The keys to try: those found first and then, if need be, those of now."""
+    for ask in (find, find_again):
+        yield from ask(backend, kid)
+
+
 def find_again(backend: Any, kid: str | None) -> list[Key]:
     """The same, asked anew: for when none of the keys found was the right one.
 
@@ -50,11 +57,10 @@ def find_signer(backend: Any, token: str) -> Key | None:
     # `none` and HS256 are not on the list: a published key is no shared secret.
     if algorithm not in backend.setting("JWT_ALGORITHMS", []):
         return None
-    for ask in (find, find_again):
-        for key in ask(backend, kid):
-            candidate = {**key, "alg": algorithm}
-            if key.get("alg", algorithm) == algorithm and _has_signed(candidate, token):
-                return candidate
+    for key in candidates(backend, kid):
+        candidate = {**key, "alg": algorithm}
+        if key.get("alg", algorithm) == algorithm and _has_signed(candidate, token):
+            return candidate
     return None
 
 
@@ -83,7 +89,8 @@ def _document(backend: Any) -> Document[list[Key]]:
 
 
 def _named(kid: str | None, keys: list[Key]) -> list[Key]:
-    return [key for key in keys if kid is None or key.get("kid") == kid]
+    # A key that was published without a name may be the one that is meant.
+    return [key for key in keys if kid is None or key.get("kid") in {kid, None}]
 
 
 def _has_signed(key: Key, token: str) -> bool:
