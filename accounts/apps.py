@@ -23,6 +23,8 @@ class AccountsConfig(AppConfig):
         from accounts.models import User
         from accounts.sessions import audit_copy
         from accounts.sessions.checks import check_cookie, check_store
+        from accounts.sessions.signals import touched
+        from accounts.sso import renewal_queue
 
         user_logged_in.connect(receivers.begin_session)
         post_save.connect(receivers.end_sessions_at_loss_of_rights, sender=User)
@@ -31,6 +33,7 @@ class AccountsConfig(AppConfig):
         pre_delete.connect(receivers.end_sessions_of_deleted, sender=User)
         post_migrate.connect(rights.grant, sender=self)
         post_migrate.connect(triggers.make, sender=self)
+        touched.connect(renewal_queue.note_use)
         audit.keep_with(audit_copy)
         checks.register(check_store)
         checks.register(check_cookie, deploy=True)

@@ -42,6 +42,7 @@ class Ended:
 _KINDS = {
     Event.KILLED: Kind.KILLED,
     Event.LOGGED_OUT_BY_PROVIDER: Kind.PROVIDER,
+    Event.RENEWAL_REFUSED: Kind.PROVIDER,
     Event.LIMIT_REACHED: Kind.LIMIT,
     Event.ENDED: Kind.BY_SELF,
     Event.SIGNED_OUT: Kind.SIGNED_OUT,
@@ -68,7 +69,7 @@ def story_of(session_key: str) -> Ended | None:
     if kill is not None:
         # Decided while the store was away, and not yet told as done.
         return Ended(Kind.KILLED, kill.written, ids[0])
-    began = entries.filter(event=Event.SIGNED_IN).first()
+    began = entries.filter(event__in=[Event.SIGNED_IN, Event.STEPPED_UP]).first()
     return _without_entry(began, ids[0]) if began else None
 
 

@@ -3,6 +3,7 @@
     bo:{x}:s:<session id>   string  sealed session; lives until idle or absolute end
     bo:{x}:cutoff           string  milliseconds; sessions begun before are dead
     bo:{x}:k:<session id>   string  empty; killed, in case it is just being moved
+    bo:{x}:r:<session id>   string  random; somebody is renewing it, for a minute
     bo:{i}:use              zset    session id -> last use, ms
     bo:{i}:start            zset    session id -> start, ms
     bo:{i}:end              zset    session id -> end unless used again, ms
@@ -162,6 +163,11 @@ def tombstone(identifier: str) -> str:
 def mark(index_name: str) -> str:
     """Where a kill of a person, or of a provider's session, leaves its moment."""
     return f"{index_name}:k"
+
+
+def turn(identifier: str) -> str:
+    """Where whoever renews a session says so."""
+    return f"bo:{{{identifier[0]}}}:r:{identifier}"
 
 
 def cutoff(shard: str) -> str:

@@ -32,9 +32,7 @@ def begin_session(
     django_keys = (USER_SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
     person = found.profile
     request.session.begin(
-        {key: request.session[key] for key in django_keys}
-        | {profile.SESSION_KEY: person.to_session()}
-        | {sign_in.SESSION_KEY: found.to_session()},
+        {key: request.session[key] for key in django_keys} | found.contents(),
         person=keys.person(person.issuer, person.sub),
         origin=keys.origin(person.issuer, found.sid) if found.sid else None,
         since=found.started,

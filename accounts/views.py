@@ -29,7 +29,7 @@ from accounts.request import StaffRequest
 from accounts.sessions import live
 from accounts.sessions.middleware import read_cookie
 from accounts.sessions.store import SessionStore
-from accounts.sso import logout, step_up
+from accounts.sso import logout, renewal_queue, step_up
 from accounts.sso.destination import own_path
 from accounts.sso.errors import Kind, SignInRefused
 
@@ -146,6 +146,7 @@ def sign_out(request: StaffRequest) -> HttpResponseBase:
     request.session.flush()
     if record and record.person:
         _record_end(audit.Event.SIGNED_OUT, record.id, record.data)
+        renewal_queue.give_back(record)
     address, state = logout.provider_sign_out(request, found) if found else ("", "")
     response = redirect(address or f"{reverse('signed-out')}?{ALONE}")
     if state:

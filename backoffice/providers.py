@@ -85,6 +85,7 @@ def _read(env: Environment, name: str) -> Provider:
         ),
         logout_accepts_no_exp=env.boolean(_name(name, "LOGOUT_ACCEPTS_NO_EXP"), False),
         frontchannel_logout=env.boolean(_name(name, "FRONTCHANNEL_LOGOUT"), False),
+        renew_seconds=env.seconds(_name(name, "RENEW_SECONDS"), 15 * 60, lowest=0),
     )
 
 

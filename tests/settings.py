@@ -14,6 +14,7 @@ os.environ.update(
         "OIDC_ISSUER": "http://127.0.0.1:1",
         "OIDC_CLIENT_ID": "backoffice",
         "OIDC_CLIENT_SECRET": "tests-only",
+        "OIDC_RENEW_SECONDS": "0",
         "STAFF_GROUPS": "staff",
         "ADMIN_GROUPS": "security-admins",
         "OPERATOR_GROUPS": "",

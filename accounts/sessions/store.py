@@ -39,6 +39,7 @@ from accounts.sessions.connections import (
 )
 from accounts.sessions.errors import StoreUnavailable
 from accounts.sessions.record import Record
+from accounts.sessions.signals import touched
 
 log = logging.getLogger(__name__)
 
@@ -257,7 +258,7 @@ class SessionStore(SessionBase):
         if not keys.is_session_key(session_key):
             return None
         for identifier in keys.session_ids(cast("str", session_key)):
-            value, expiry, cutoff = _ask(identifier)
+            value, expiry, cutoff = look_up(identifier)
             if value is None:
                 continue
             record = values.opened(identifier, value)
@@ -281,11 +282,12 @@ class SessionStore(SessionBase):
         except StoreUnavailable:
             # The question that was asked is answered; only its use was not noted.
             return
+        touched.send(sender=type(self), record=record)
 
     def _insert(self, data: dict[str, Any]) -> None:
         now = clock.now()
         record = self._new_record(now).with_data(data)
-        sealed = _sealed(record)
+        sealed = sealed_value(record)
         with answering():
             if record.person:
                 index.enter(client(), record, now)
@@ -321,14 +323,10 @@ class SessionStore(SessionBase):
             raise UpdateError
         for _ in range(MERGE_ATTEMPTS):
             record = self._record.with_data(data)
-            sealed = _sealed(record)
-            with answering():
-                arguments = [seal.header(self._read), sealed]
-                outcome, current = ask(_REPLACE, [record.name], arguments)
-                if outcome not in _REPLACED:
-                    raise Nonsense("no outcome of a save")
+            sealed = sealed_value(record)
+            outcome, current = swap(record.name, self._read, sealed)
             if outcome == REPLACED:
-                self._note_facts(record)
+                note_facts(self._record, record)
                 self._record, self._read = record, sealed
                 self._session_cache = data
                 return
@@ -336,12 +334,6 @@ class SessionStore(SessionBase):
                 raise UpdateError
             data = self._merged(data, current)
         raise StoreUnavailable("contended")
-
-    def _note_facts(self, record: Record) -> None:
-        before = cast("Record", self._record)
-        if record.person and facts.texts(before) != facts.texts(record):
-            with answering():
-                index.note(client(), record)
 
     def _merged(self, mine: dict[str, Any], current: bytes) -> dict[str, Any]:
         """My changes on top of what another request wrote since I read."""
@@ -359,7 +351,8 @@ class SessionStore(SessionBase):
         return merged
 
 
-def _ask(identifier: str) -> tuple[bytes | None, int, int]:
+def look_up(identifier: str) -> tuple[bytes | None, int, int]:
+    """Value, expiry and cut-off (ms) of a session id, behind the fence."""
     names = [keys.value(identifier), keys.cutoff(identifier[0])]
     with answering():
         answer = ask(_LOAD, names, [])
@@ -372,11 +365,31 @@ def _ask(identifier: str) -> tuple[bytes | None, int, int]:
         return value, whole_number(expiry), int(cutoff or 0)
 
 
+def swap(name: str, read: bytes, sealed: bytes) -> tuple[bytes, bytes]:
+    """Puts a value in the place of the one that was read; the outcome, what is there.
+
+    Moves no expiry. Nothing is written unless what was read still stands.
+    """
+    with answering():
+        outcome, current = ask(_REPLACE, [name], [seal.header(read), sealed])
+        if outcome not in _REPLACED:
+            raise Nonsense("no outcome of a save")
+        return outcome, current
+
+
+def note_facts(before: Record, record: Record) -> None:
+    """Brings the facts up to date where a session was written again with others."""
+    if record.person and facts.texts(before) != facts.texts(record):
+        with answering():
+            index.note(client(), record)
+
+
 def _whenever(ids: list[str]) -> dict[str, float]:
     return dict.fromkeys(ids, values.ALWAYS)
 
 
-def _sealed(record: Record) -> bytes:
+def sealed_value(record: Record) -> bytes:
+    """The value for the store; raises ValueError for one that is too large."""
     sealed = record.seal()
     if len(sealed) > seal.MAX_BYTES:
         raise ValueError(f"a session of {len(sealed)} bytes is too large to keep")

@@ -230,10 +230,9 @@ class StaffOpenIdConnect(Conversation):
             self.provider.profile_url,
             headers={"Authorization": f"Bearer {access_token}"},
         )
-        is_this_person = isinstance(found, dict) and (
-            found.get("sub", subject) == subject
-        )
-        if not is_this_person:
+        if not isinstance(found, dict):
+            raise AuthResponseError(self, code="malformed_response", stage="user_info")
+        if found.get("sub", subject) != subject:
             raise self._wrong("sub", stage="user_info")
         return {key: value for key, value in found.items() if key not in TOKEN_FIELDS}
 

@@ -26,13 +26,19 @@ def library_settings(provider: Provider) -> dict[str, Any]:
         "ID_TOKEN_ISSUER": provider.issuer,
         "KEY": provider.client_id,
         "SECRET": provider.client_secret,
-        "SCOPE": list(provider.scopes),
+        "SCOPE": _scopes(provider),
         "GROUPS_KEY": provider.groups_claim,
         "GROUPS_MISSING_AS_EMPTY": not provider.needs_groups,
         "JWT_ALGORITHMS": list(provider.algorithms),
         "MAX_AGE": provider.max_age,
         "ACR_VALUES": " ".join(provider.acr_values) or None,
     }
+
+
+def _scopes(provider: Provider) -> list[str]:
+    # A refresh token that nobody would use is not asked for.
+    unused = set() if provider.renew_seconds else {"offline_access"}
+    return [scope for scope in provider.scopes if scope not in unused]
 
 
 class Conversation(OpenIdConnectAuth[Any]):

@@ -13,6 +13,7 @@ ENDPOINTS = (
     "userinfo_endpoint",
     "jwks_uri",
     "end_session_endpoint",
+    "revocation_endpoint",
 )
 
 _documents: dict[str, Document[dict[str, Any]]] = {}

@@ -5,6 +5,7 @@ Nobody gets an account before it is certain that they may have one.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -12,11 +13,14 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.profile import StaffProfile
-from accounts.sessions import live
+from accounts.sessions import clock, live
 from accounts.sso import standing
 from accounts.sso.claims import is_moment, laid_over, readable, verified_domain
 from accounts.sso.errors import Kind, SignInRefused
+from accounts.sso.refresh_token import RefreshToken
 from accounts.sso.sign_in import SignIn
+
+log = logging.getLogger(__name__)
 
 MAX_TEXT = 255
 MAX_ADDRESS = 254
@@ -77,10 +81,8 @@ def admit_staff(
 def enter_user(backend: Any, profile: StaffProfile, **kwargs: Any) -> dict[str, Any]:
     """Finds or makes the account of (issuer, sub), and sets its rights, up or down."""
     user, _ = User.objects.enter(profile)
-    roles = standing.roles_of(profile)
-    if standing.roles_held(user) - roles:
-        _end_others(user, backend.strategy.session.session_id)
-    standing.set_roles(user, roles)
+    # The browser's own session is about to be replaced.
+    standing.hold(user, profile, keep=backend.strategy.session.session_id)
     return {"user": user}
 
 
@@ -104,19 +106,18 @@ def attach_sign_in(
         authenticated_at=_proved_at(backend, claims.get("auth_time")),
         id_token=tokens["id_token"],
         started=backend.started,
+        refresh_token=_refresh_token(backend, tokens),
     )
 
 
-def _end_others(user: User, own_session_id: str | None) -> None:
-    """Ends what was opened with rights that are taken now; raises SessionStoreError.
-
-    One by one. To end the person as of now would end this very sign-in with the rest,
-    since it started before now. The browser's own session is about to be replaced.
-    """
-    others = {each.id for each in live.of_person(user.issuer, user.sub)}
-    doomed = sorted(others - {own_session_id})
-    if doomed:
-        live.end(doomed, by="provider", reason="rights taken")
+def _refresh_token(backend: Any, tokens: dict[str, Any]) -> RefreshToken | None:
+    """The one to ask again with; none is kept when nothing would use it."""
+    if not (after := backend.provider.renew_seconds):
+        return None
+    found = RefreshToken.given(tokens, clock.now() + after)
+    if found is None:
+        log.info("renewal_impossible provider=%s", backend.name)
+    return found
 
 
 def _proved_at(backend: Any, said: object) -> int | None:

@@ -22,7 +22,8 @@ class Provider:
     """One provider and this site's registration there (docs/settings.md).
 
     `name` stands in addresses and in sessions. `trusted_audiences` may stand beside us
-    in `aud`. `max_age` is in seconds. `staff_domains` are in lower case.
+    in `aud`. `max_age` is in seconds. `staff_domains` are in lower case. Every
+    `renew_seconds` the provider is asked again about whoever is signed in; 0 is never.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Provider:
     logout_accepts_plain_typ: bool = False
     logout_accepts_no_exp: bool = False
     frontchannel_logout: bool = False
+    renew_seconds: int = 0
 
     def groups(self, said: Iterable[str]) -> tuple[str, ...]:
         """The groups as they stand in a profile; those nobody could read left out.

@@ -3,7 +3,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from accounts import profile
 from accounts.profile import StaffProfile
+from accounts.sso import refresh_token
+from accounts.sso.refresh_token import RefreshToken
 
 SESSION_KEY = "sign_in"
 
@@ -24,11 +27,22 @@ class SignIn:
     authenticated_at: int | None
     id_token: str
     started: int
+    refresh_token: RefreshToken | None = None
     address: str = ""
     agent: str = ""
 
     def seen_from(self, address: str, agent: str) -> Self:
         return replace(self, address=address, agent=agent)
+
+    def contents(self) -> dict[str, Any]:
+        """All that a session holds of a sign-in, by the keys it stands under."""
+        token = self.refresh_token
+        return {
+            profile.SESSION_KEY: self.profile.to_session(),
+            SESSION_KEY: self.to_session(),
+            # Also when there is none: an earlier one would no longer be good.
+            refresh_token.SESSION_KEY: token.to_session() if token else None,
+        }
 
     def to_session(self) -> dict[str, Any]:
         return {

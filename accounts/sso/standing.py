@@ -14,6 +14,22 @@ from accounts import audit
 from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.rights import Role
+from accounts.sessions import live
+
+
+def hold(user: User, profile: StaffProfile, keep: str | None) -> None:
+    """Makes the person what their profile says they are, up or down.
+
+    Whatever they have open but `keep` ends with a role that is lost; raises
+    SessionStoreError. One by one: to end the person as of now would end a sign-in that
+    is under way as well, since it started before now.
+    """
+    roles = roles_of(profile)
+    if roles_held(user) - roles:
+        others = {each.id for each in live.of_person(user.issuer, user.sub)} - {keep}
+        if others:
+            live.end(sorted(others), by="provider", reason="rights taken")
+    set_roles(user, roles)
 
 
 def roles_of(profile: StaffProfile) -> frozenset[Role]:
@@ -37,8 +53,7 @@ def roles_held(user: User) -> frozenset[Role]:
 def set_roles(user: User, roles: Collection[Role]) -> None:
     """Makes these the person's roles, up or down, and records a change.
 
-    What the person has open is for the caller to end: only who calls knows which of
-    the sessions is the one that brings the news.
+    What the person has open is for the caller to end.
     """
     held, is_staff = roles_held(user), bool(roles)
     if held == roles and user.is_staff == is_staff:

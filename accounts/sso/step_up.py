@@ -117,10 +117,7 @@ def confirm(request: StaffRequest, user: User) -> None:
     found = found.seen_from(browser.address, browser.agent)
     before = request.session.session_id
     request.session.renew(
-        {
-            profile.SESSION_KEY: found.profile.to_session(),
-            sign_in.SESSION_KEY: found.to_session(),
-        },
+        found.contents(),
         keys.origin(found.profile.issuer, found.sid) if found.sid else None,
     )
     audit.record(

@@ -42,6 +42,7 @@ def discovery(state: ProviderState, request: Request) -> Response:
             "userinfo_endpoint": f"{issuer}/userinfo",
             "jwks_uri": f"{issuer}/jwks",
             "end_session_endpoint": f"{issuer}/end_session",
+            "revocation_endpoint": f"{issuer}/revoke",
             "scopes_supported": list(SCOPES),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
@@ -95,6 +96,15 @@ def token(state: ProviderState, request: Request) -> Response:
         case "refresh_token":
             return refreshed(state, request, client)
     return token_refusal("unsupported_grant_type")
+
+
+def revoke(state: ProviderState, request: Request) -> Response:
+    """The revocation endpoint of RFC 7009: 200, also for a token nobody knows."""
+    client = authenticated_client(state, request)
+    if client is None:
+        return json_response({"error": "invalid_client"}, 401)
+    state.revoke_token(request.form.get("token", ""), client.client_id)
+    return json_response({})
 
 
 def userinfo(state: ProviderState, request: Request) -> Response:

@@ -65,6 +65,7 @@ class Endpoint(StrEnum):
     TOKEN = "token"  # noqa: S105 - the endpoint's name
     USERINFO = "userinfo"
     END_SESSION = "end_session"
+    REVOKE = "revoke"
 
 
 Changes = Mapping[str, Any]

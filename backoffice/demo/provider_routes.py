@@ -40,6 +40,7 @@ ROUTES = {
     "/authorize": Route(READ | POST, provider_authorize.authorize, Endpoint.AUTHORIZE),
     "/sign-in": Route(POST, provider_authorize.sign_in),
     "/token": Route(POST, provider_endpoints.token, Endpoint.TOKEN),
+    "/revoke": Route(POST, provider_endpoints.revoke, Endpoint.REVOKE),
     "/userinfo": Route(READ | POST, provider_endpoints.userinfo, Endpoint.USERINFO),
     "/end_session": Route(
         READ | POST, provider_logout.end_session, Endpoint.END_SESSION

@@ -235,6 +235,20 @@ class ProviderState:
             found.is_used = True
         return found.grant
 
+    def revoke_token(self, token: str, client_id: str) -> None:
+        """Ends everything that was made from the code this refresh token came from."""
+        with self._lock:
+            found = self._refresh.get(token)
+            if found is not None and found.grant.client_id == client_id:
+                family = found.grant.family
+                self._revoke(lambda grant: grant.family == family)
+
+    def knows_refresh(self, token: str) -> bool:
+        """Whether this refresh token would be taken, without taking it."""
+        with self._lock:
+            found = self._refresh.get(token)
+        return found is not None and not found.is_used
+
     def access_grant(self, token: str) -> Grant | None:
         with self._lock:
             found = self._access.get(token)

@@ -100,6 +100,14 @@ class Party:
     def refresh(self, token: str) -> requests.Response:
         return self.token({"grant_type": "refresh_token", "refresh_token": token})
 
+    def revoke(self, token: str, client_secret: str = "") -> requests.Response:
+        form = {
+            "token": token,
+            "client_id": self.client.client_id,
+            "client_secret": client_secret or self.client.secret,
+        }
+        return requests.post(f"{self.provider.issuer}/revoke", data=form, timeout=10)
+
     def token(self, form: dict[str, str | None]) -> requests.Response:
         # Form-encoded before they are joined (RFC 6749, 2.3.1).
         basic = (quote_plus(self.client.client_id), quote_plus(self.client.secret))

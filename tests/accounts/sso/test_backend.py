@@ -485,12 +485,20 @@ def test_profile_api_goes_before_userinfo(
     assert profile_answer["asked"].header("Authorization").startswith("Bearer ")
 
 
-@pytest.mark.parametrize("body", [{"sub": "someone-else"}, [], None, "text"])
 def test_profile_api_that_speaks_of_somebody_else_is_refused(
+    person: Person, profile_answer: dict[str, Any], caplog: Log
+) -> None:
+    profile_answer["body"] = {"sub": "someone-else"}
+    assert_refused(person.sign_in(), person, caplog, **ANSWER, why="claim=sub")
+
+
+@pytest.mark.parametrize("body", [[], None, "text"])
+def test_profile_api_that_speaks_of_nobody_is_refused(
     person: Person, profile_answer: dict[str, Any], caplog: Log, body: Any
 ) -> None:
     profile_answer["body"] = body
-    assert_refused(person.sign_in(), person, caplog, **ANSWER, why="claim=sub")
+    answer = person.sign_in()
+    assert_refused(answer, person, caplog, **ANSWER, why="malformed_response")
 
 
 # What is begun and not finished -------------------------------------------------------

@@ -163,7 +163,7 @@ def test_refresh_can_be_refused_once(party: Party) -> None:
 @pytest.mark.parametrize("endpoint", list(Endpoint))
 def test_endpoint_can_fail(provider: Provider, endpoint: Endpoint) -> None:
     provider.faults.add(Fault.STATUS_500, endpoint=endpoint)
-    method = "POST" if endpoint is Endpoint.TOKEN else "GET"
+    method = "POST" if endpoint in {Endpoint.TOKEN, Endpoint.REVOKE} else "GET"
     answer = requests.request(method, url_of(provider, endpoint), timeout=10)
     assert answer.status_code == 500
 

@@ -205,6 +205,20 @@ def test_wrong_basic_credentials_are_refused(provider: Provider, header: str) ->
     assert answer.status_code == 401
 
 
+def test_revoked_refresh_token_ends_with_all_that_came_of_it(party: Party) -> None:
+    tokens = party.tokens(SEOYEON.sub)
+    assert party.revoke(tokens["refresh_token"]).status_code == 200
+    assert party.refresh(tokens["refresh_token"]).json() == {"error": "invalid_grant"}
+    assert party.userinfo(tokens["access_token"]).status_code == 401
+
+
+def test_revoking_needs_the_clients_secret_and_an_own_token(party: Party) -> None:
+    token = party.tokens(SEOYEON.sub)["refresh_token"]
+    assert party.revoke(token, client_secret="wrong").status_code == 401
+    assert party.revoke("nobody's").status_code == 200
+    assert party.refresh(token).status_code == 200
+
+
 def test_unknown_grant_type_is_refused(party: Party) -> None:
     answer = party.token({"grant_type": "password"})
     assert answer.json() == {"error": "unsupported_grant_type"}
