@@ -26,6 +26,12 @@ max_body = 1000
 max_header = 4000
 
 [[route]]
+name = "bulk"
+upstream = "{url}"
+methods = ["POST"]
+max_body = 4000000
+
+[[route]]
 name = "reports"
 upstream = "{url}"
 groups = ["finance"]

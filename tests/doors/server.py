@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from backoffice.demo.children import Child, wait_until
 from backoffice.demo.ports import lasting_port
 from tests import nginx
-from tests.journeys.site import ROOT, Site
+from tests.journeys.site import Site
 
-SNIPPETS = ROOT / "deploy" / "nginx"
 START_SECONDS = 10
 
 CONFIG = """
 {modules}
+{user}
 daemon off;
 worker_processes 2;
 pid {folder}/nginx.pid;
-error_log {folder}/nginx.log info;
-events {{ worker_connections 512; }}
+error_log {folder}/error.log notice;
+events {{ worker_connections 2048; }}
 http {{
     access_log off;
+    keepalive_requests 1000000;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -49,23 +53,11 @@ http {{
 @contextmanager
 def running_nginx(site: Site, folder: Path, door: str, *options: str) -> Iterator[str]:
     """Starts nginx with this door before the site; gives its address."""
-    found = nginx.find()
-    assert found
-    program, modules = found
-    port, made = lasting_port(), folder / "made"
+    port = lasting_port()
     folder.mkdir(parents=True, exist_ok=True)
-    site_address = site.url.removeprefix("http://").replace("localhost", "127.0.0.1")
-    site.manage(
-        *("export_nginx", str(made), "--door", door, "--site", site_address), *options
-    )
-    config = folder / "nginx.conf"
-    loaded = "\n".join(f"load_module {modules / name};" for name in nginx.MODULES)
-    config.write_text(
-        CONFIG.format(modules=loaded, folder=folder, made=made, port=port)
-    )
-    # Workers of a root master become another user, who may not read our folders.
-    command = [program, "-p", str(folder), "-c", str(config)]
-    child = Child("nginx", [*command, *_as_ourselves()], log=folder / "output.log")
+    site_port = int(urlsplit(site.url).port or 0)
+    command = nginx_command(site.manage, folder, port, door, site_port, *options)
+    child = Child("nginx", command, log=folder / "output.log")
     try:
         wait_until(lambda: not child.is_alive() or _listens(port), START_SECONDS)
         assert child.is_alive(), child.last_lines(20)
@@ -74,10 +66,27 @@ def running_nginx(site: Site, folder: Path, door: str, *options: str) -> Iterato
         child.stop()
 
 
-def _as_ourselves() -> list[str]:
-    import getpass
-
-    return ["-g", f"user {getpass.getuser()};"]
+def nginx_command(
+    manage: Callable[..., object],
+    folder: Path,
+    port: int,
+    door: str,
+    site_port: int,
+    *options: str,
+) -> list[str]:
+    """Writes everything that this nginx reads into `folder`; how to start it."""
+    found = nginx.find()
+    assert found
+    program, modules = found
+    made, config = folder / "made", folder / "nginx.conf"
+    where = ("--door", door, "--site", f"127.0.0.1:{site_port}")
+    manage("export_nginx", str(made), *where, *options)
+    loaded = "\n".join(f"load_module {modules / name};" for name in nginx.MODULES)
+    # Workers of a root master become another user, who may not read our folders.
+    user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
+    values = {"modules": loaded, "user": user, "folder": folder, "made": made}
+    config.write_text(CONFIG.format(**values, port=port))
+    return [program, "-p", str(folder), "-c", str(config), "-e", f"{folder}/error.log"]
 
 
 def _listens(port: int) -> bool:

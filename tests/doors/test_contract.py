@@ -190,6 +190,15 @@ def test_other_sites_and_script_tags_may_not_read(
 # Limits ---------------------------------------------------------------------
 
 
+def test_a_body_within_its_route_s_limit_passes(door: Door, lasting_key: str) -> None:
+    body = b"x" * 2_000_000
+    fields = *proof(door), f"Content-Length: {len(body)}"
+    target = "/api/proxy/bulk/"
+    answer = door.ask(target, *fields, key=lasting_key, method="POST", body=body)
+    assert answer.status == 200
+    assert door.house.upstream.last.body == body
+
+
 def test_a_body_that_is_too_large_is_refused(door: Door, lasting_key: str) -> None:
     seen = door.seen
     length = "Content-Length: 1001"
