@@ -24,6 +24,7 @@ CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 IDLE_CONNECTIONS = 64
 # Shorter than any server's keep-alive: what is closed while we send costs a 502.
 IDLE_SECONDS = 2
+STORE_MILLISECONDS = int(settings.STORE_TIMEOUT_SECONDS * 1000)
 # nginx makes these itself, and needs them where a call becomes a WebSocket.
 _MADE_BY_NGINX = frozenset(
     {"connection", "content-length", "host", "transfer-encoding", "upgrade"}
@@ -94,6 +95,10 @@ class Nginx:
         if self.door is Door.SCRIPT or self.watch:
             yield f'lua_package_path "{self.snippets}/lua/?.lua;;";'
             yield "lua_shared_dict backoffice 4m;"
+            for what in ("connect", "send", "read"):
+                yield f"lua_socket_{what}_timeout {STORE_MILLISECONDS}ms;"
+            yield "lua_socket_log_errors off;"
+            yield "lua_socket_pool_size 128;"
             yield (
                 "init_by_lua_block { "
                 f'require("backoffice.{self.door}").start("{self.folder}/gate.json") }}'
@@ -120,10 +125,15 @@ class Nginx:
         yield from [f"location = {path} {{", *body, "}"]
         yield from [f"location ^~ {path}/ {{", *body, "}"]
 
+    def _judge(self, name: str) -> Iterator[str]:
+        if self.door is Door.SCRIPT:
+            call = f'require("backoffice.script").access("{name}")'
+            yield f"access_by_lua_block {{ {call} }}"
+
     def _nowhere(self) -> Iterator[str]:
         """What names no route is put before the gate all the same, and never passes."""
-        yield 'set $gate_route "";'
         yield 'set $gate_cache "no-store";'
+        yield from self._judge("")
         yield f"include {self.folder}/route.conf;"
         yield "proxy_pass http://127.0.0.1:1/;"
 
@@ -132,7 +142,7 @@ class Nginx:
         answers = self.rules["response_headers"]
         cache = answers["cache_control"][route["cache"]]
         dropped = set(answers["drop"]) - set(route["response_headers"]) - _MADE_BY_NGINX
-        yield f'set $gate_route "{route["name"]}";'
+        yield from self._judge(route["name"])
         # A refusal by the script is made in this same place, and is never kept.
         yield f'set $gate_cache "{cache if self.door is Door.CHECK else "no-store"}";'
         yield f"include {self.folder}/route.conf;"

@@ -69,7 +69,6 @@ def _store() -> dict[str, Any]:
         "db": int(database or 0),
         "user": unquote(url.username) if url.username else None,
         "password": unquote(url.password) if url.password else None,
-        "timeout_ms": int(settings.STORE_TIMEOUT_SECONDS * 1000),
     }
 
 

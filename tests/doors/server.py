@@ -22,6 +22,7 @@ CONFIG = """
 {user}
 daemon off;
 worker_processes 2;
+pcre_jit on;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log notice;
 events {{ worker_connections 2048; }}

@@ -22,7 +22,9 @@ end
 local _M = { steady = steady }
 
 function _M.now()
-    local wall, monotonic = wall_now(), steady()
+    local wall = wall_now()
+    if wall == wall_then then return wall end
+    local monotonic = steady()
     local expected = wall_then + monotonic - steady_then
     -- nginx keeps the time of the last event, and NTP moves in small steps.
     if wall < expected - 1 then return expected end

@@ -23,6 +23,7 @@ int EVP_DecryptInit_ex(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl
                        const unsigned char *key, const unsigned char *iv);
 int EVP_DecryptUpdate(EVP_CIPHER_CTX *ctx, unsigned char *out, int *outl,
                       const unsigned char *in, int inl);
+unsigned char *ngx_hex_dump(unsigned char *to, const unsigned char *from, size_t length);
 int EVP_DecryptFinal_ex(EVP_CIPHER_CTX *ctx, unsigned char *outm, int *outl);
 
 typedef struct evp_pkey_st EVP_PKEY;
@@ -47,6 +48,7 @@ local TAG_BYTES = 16
 local MOST_BYTES = 64 * 1024
 
 local digest = new("unsigned char[32]")
+local hex = new("unsigned char[24]")
 local digest_length = new("unsigned int[1]")
 local opened = new("unsigned char[?]", MOST_BYTES + 32)
 local opened_length = new("int[1]")
@@ -54,18 +56,21 @@ local tag_buffer = new("unsigned char[?]", TAG_BYTES)
 
 local _M = {}
 
--- A function that gives HMAC-SHA256 under this key, as 32 bytes (RFC 2104). The key's
--- two blocks are hashed once, here; the context is used again and again.
+-- A function that gives HMAC-SHA256 under this key, as 32 bytes or, when a `reference` is
+-- wanted, its first 12 in hex digits (RFC 2104). The key's two blocks are hashed once,
+-- here; the context is used again and again.
 function _M.hmac(key)
     local context = C.HMAC_CTX_new()
     assert(C.HMAC_Init_ex(context, key, #key, C.EVP_sha256(), nil) == 1, "hmac key")
-    return function(message)
+    return function(message, reference)
         if C.HMAC_Init_ex(context, nil, 0, nil, nil) ~= 1
             or C.HMAC_Update(context, message, #message) ~= 1
             or C.HMAC_Final(context, digest, digest_length) ~= 1 then
             error("hmac failed")
         end
-        return to_string(digest, 32)
+        if not reference then return to_string(digest, 32) end
+        C.ngx_hex_dump(hex, digest, 12)
+        return to_string(hex, 24)
     end
 end
 

@@ -10,7 +10,7 @@
 local site = require "backoffice.site"
 
 local notes = ngx.shared.backoffice
-local sleep, timer_at, match, now = ngx.sleep, ngx.timer.at, string.match, ngx.now
+local sleep, timer_at, now = ngx.sleep, ngx.timer.at, ngx.now
 
 local ASK_SECONDS = 5
 local WAIT_SECONDS, POLL_SECONDS = 0.4, 0.01
@@ -19,15 +19,20 @@ local _M = {}
 
 -- The run id of the store that may be believed now, or nil.
 function _M.standing()
-    local fenced = notes:get("fenced")
-    if not fenced then return nil end
-    local run_id, outages = match(fenced, "^(%x+) (%d+)$")
-    return outages == tostring(notes:get("outages") or 0) and run_id or nil
+    return notes:get("fenced")
 end
 
 -- Notes an outage: a kill decided meanwhile is in the ledger only.
 function _M.lower()
     notes:incr("outages", 1, 0)
+    notes:delete("fenced")
+end
+
+local function note(run_id, outages)
+    notes:set("fenced", run_id)
+    -- Whoever lowers the fence counts first and deletes then. If it counted since we
+    -- asked, the replay may have come too early for its outage.
+    if (notes:get("outages") or 0) ~= outages then notes:delete("fenced") end
 end
 
 local function ask(premature, outages)
@@ -35,8 +40,7 @@ local function ask(premature, outages)
     local status, answer = site.call("POST", "/gate/fence", nil, ASK_SECONDS)
     local run_id = status == 200 and type(answer) == "table" and answer.run_id
     if run_id then
-        -- Only for the outages known before we asked; the next one lowers it again.
-        notes:set("fenced", run_id .. " " .. outages)
+        note(run_id, outages)
         ngx.log(ngx.NOTICE, "store_fenced run_id=", run_id)
     else
         ngx.log(ngx.ERR, "fence_blocked because=", status or answer)

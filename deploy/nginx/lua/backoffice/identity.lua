@@ -34,17 +34,20 @@ local function encoded(value)
 end
 
 local function fields_of(record)
-    local profile, groups = record.profile, {}
+    local profile, groups, lines = record.profile, {}, { record.id }
     for place, group in ipairs(profile.groups) do groups[place] = encoded(group) end
-    return {
-        encoded(profile.sub),
-        encoded(profile.username),
-        encoded(profile.name),
-        encoded(profile.email),
-        encoded(profile.department),
-        concat(groups, ","),
-        record.id,
+    local values = {
+        { "X-Staff-Sub", encoded(profile.sub) },
+        { "X-Staff-User", encoded(profile.username) },
+        { "X-Staff-Name", encoded(profile.name) },
+        { "X-Staff-Email", encoded(profile.email) },
+        { "X-Staff-Department", encoded(profile.department) },
+        { "X-Staff-Groups", concat(groups, ",") },
     }
+    for _, field in ipairs(values) do
+        if field[2] ~= "" then lines[#lines + 1] = field[1] .. ": " .. field[2] end
+    end
+    return concat(lines, "\r\n")
 end
 
 local function token_of(record, audience, began)
@@ -66,8 +69,9 @@ local function token_of(record, audience, began)
     return content .. "." .. base64url(sign(content))
 end
 
--- The values of X-Staff-Sub, -User, -Name, -Email, -Department, -Groups and
--- X-Session-Id, percent-encoded; "" is not sent.
+-- The value of X-Session-Id, and after it the lines of X-Staff-Sub, -User, -Name, -Email,
+-- -Department and -Groups: one variable of nginx instead of seven. Every value is
+-- percent-encoded, so none can begin a line of its own.
 function _M.fields(record)
     local known = record.fields
     if not known then

@@ -8,12 +8,12 @@ local lrucache = require "resty.lrucache"
 local byte, sub, find, format = string.byte, string.sub, string.find, string.format
 local gsub, ipairs, type, floor = string.gsub, ipairs, type, math.floor
 
-local FORM, HEAD_BYTES, HEADER_BYTES, ID_BYTES = 2, 57, 17, 12
+local FORM, HEAD_BYTES, HEADER_BYTES = 2, 57, 17
 local MOST_BYTES = 64 * 1024
 local KEPT = 2000
 
--- Not a cache of answers: the store is asked for the value each time, and only a value
--- that is the same to the last byte need not be deciphered anew.
+-- Not a cache of answers: the store is asked each time which value it has. Only one that
+-- is still the same write need not be sent and deciphered anew.
 local kept = assert(lrucache.new(KEPT))
 local secrets, leeway
 local hex = {}
@@ -68,10 +68,7 @@ end
 function _M.ids(key)
     local ids = {}
     for place, secret in ipairs(secrets) do
-        local digest = secret.name("session\0" .. key)
-        local a, b, c, d, e, f, g, h, i, j, k, l = byte(digest, 1, ID_BYTES)
-        ids[place] = hex[a] .. hex[b] .. hex[c] .. hex[d] .. hex[e] .. hex[f]
-            .. hex[g] .. hex[h] .. hex[i] .. hex[j] .. hex[k] .. hex[l]
+        ids[place] = secret.name("session\0" .. key, true)
     end
     return ids
 end
@@ -118,10 +115,14 @@ local function parsed(id, content)
     }
 end
 
+-- The record of the value that begins so, if it was opened before.
+function _M.known(id, header)
+    local known = kept:get(id)
+    return known and known.header == header and known or nil
+end
+
 -- The record in a value; nil for what was not sealed by us for this id.
 function _M.opened(id, sealed)
-    local known = kept:get(id)
-    if known and known.sealed == sealed then return known end
     local content, problem = unsealed(id, sealed)
     local record
     if content then record, problem = parsed(id, content) end
@@ -129,7 +130,7 @@ function _M.opened(id, sealed)
         ngx.log(ngx.WARN, "session_refused session_id=", id, " because=", problem)
         return nil
     end
-    record.sealed = sealed
+    record.header = sub(sealed, 1, HEADER_BYTES)
     kept:set(id, record)
     return record
 end

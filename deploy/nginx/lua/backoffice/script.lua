@@ -14,7 +14,8 @@ local store = require "backoffice.store"
 local watch = require "backoffice.watch"
 
 local var, get_method = ngx.var, ngx.req.get_method
-local find, lower, sub, byte = string.find, string.lower, string.sub, string.byte
+local find, lower, sub = string.find, string.lower, string.sub
+local byte, match = string.byte, string.match
 
 local _M = {}
 local cookie, proof_value, code, caches
@@ -37,20 +38,22 @@ function _M.start(path)
     refusals.start(rules)
 end
 
--- The target as it stood on the request line; nginx has cut the host off an absolute
--- one. Nil when that host is another than the one in the Host field.
+-- The target as it stood on the request line, less the host of an absolute one. Nil when
+-- that host is another than the one in the Host field: $request_uri would hide it.
 local function target(host)
-    local request, uri = var.request, var.request_uri
-    local place = find(request, " ", 1, true)
-    if byte(request, place + 1) == 47 then return uri end
-    local named = string.match(request, "^%S+ [Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)", 1)
+    local request = var.request
+    local first = find(request, " ", 1, true)
+    local last = find(request, " ", first + 1, true) or #request + 1
+    local found = sub(request, first + 1, last - 1)
+    if byte(found) == 47 then return found end
+    local named, rest = match(found, "^[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)(.*)$")
     if not named or lower(named) ~= lower(host) then return nil end
-    return sub(uri, 1, 1) == "/" and uri or "/" .. uri
+    return rest == "" and "/" or rest
 end
 
 local function wants_websocket(upgrade)
     for word in string.gmatch(lower(upgrade), "[^,]+") do
-        if string.match(word, "^%s*(.-)%s*$") == "websocket" then return true end
+        if match(word, "^%s*(.-)%s*$") == "websocket" then return true end
     end
     return false
 end
@@ -127,19 +130,17 @@ function _M.too_large()
     return refusals.answer(found and "body-too-large" or word, not found and route or nil)
 end
 
--- Lets the request pass on to the upstream that nginx has chosen, or answers it.
-function _M.access()
-    local found, route, key, upgrade = judged(var.gate_route)
+-- Lets the request pass on to the upstream of the route of this name, which is the one
+-- nginx has chosen, or answers it.
+function _M.access(name)
+    local found, route, key, upgrade = judged(name)
     if not found then return refusals.answer(route, key) end
     if tonumber(var.request_length) > route.max_header then
         return refusals.answer("header-too-large")
     end
     if route.cache ~= "no-store" then var.gate_cache = caches[route.cache] end
     if route.identity == "headers" then
-        local fields = identity.fields(found)
-        var.staff_sub, var.staff_user, var.staff_name = fields[1], fields[2], fields[3]
-        var.staff_email, var.staff_department = fields[4], fields[5]
-        var.staff_groups, var.staff_session = fields[6], fields[7]
+        var.staff_session = identity.fields(found)
     elseif route.identity == "token" then
         var.staff_token = identity.token(found, route.audience)
     end

@@ -1,27 +1,28 @@
 -- The question to the store: one round trip, and no answer but to this very question.
 --
 -- Speaks RESP2 (the protocol of Redis 7.0 and Valkey 8) itself, as little of it as is
--- needed: one script and its answer. The store user of this door needs no right to
--- write. Whatever goes wrong is an outage: it lowers the fence, and the connection is
--- closed so that nobody gets what may still come over it.
+-- needed: four reads, sent and answered together. The store user of this door needs no
+-- right to write. Whatever goes wrong is an outage: it lowers the fence, and the
+-- connection is closed so that nobody gets what may still come over it.
 
 local fence = require "backoffice.fence"
 
 local tcp = ngx.socket.tcp
-local byte, sub, find, format, match = string.byte, string.sub, string.find, string.format, string.match
+local byte, sub, find, match = string.byte, string.sub, string.find, string.match
 local tonumber, concat, ipairs = tonumber, table.concat, ipairs
-local prefix = ngx.worker.pid
 
-local POOL, IDLE_MS = 128, 60000
--- ticket, the store's expiry, the cut-off, the value; one text is one read on our side.
-local LOAD = [[
-local value = redis.call('GET', KEYS[1])
-return ARGV[1] .. ' ' .. string.format('%.0f', redis.call('PEXPIRETIME', KEYS[1])) .. ' '
-  .. (redis.call('GET', KEYS[2]) or '0') .. ' ' .. (value or '')
-]]
+local POOL = 128
+-- The part of a sealed value that is never the same twice (seal.py): it names one write
+-- of one value, so whoever has opened that one need not be sent it again.
+local HEADER_BYTES = 17
+local MOST_BYTES = 128 * 1024
+-- A live session under no cut-off, or under one, in a single piece: nearly every answer.
+local USUAL = "^%$17\r\n(" .. string.rep(".", HEADER_BYTES) .. ")\r\n"
+    .. ":(%d+)\r\n%$%-?%d+\r\n(%d*)\r?\n?%$%d+\r\n(%S+)\r\n$"
 
 local _M = {}
-local config, greeting, greetings, by_name, tickets, pool_name
+local config, greeting, greetings, tickets, prefix
+local pools = {}
 
 local function command(...)
     local parts = { "*" .. select("#", ...) }
@@ -32,8 +33,8 @@ local function command(...)
     return concat(parts, "\r\n") .. "\r\n"
 end
 
-function _M.start(settings)
-    config, tickets = settings.store, 0
+function _M.start(door)
+    config, tickets = door.store, 0
     local steps = {}
     if config.password then
         steps[1] = config.user and command("AUTH", config.user, config.password)
@@ -44,17 +45,19 @@ function _M.start(settings)
     end
     greetings = #steps
     greeting = concat(steps) .. command("INFO", "server")
-    local name = ngx.sha1_bin(LOAD):gsub(".", function(sign)
-        return format("%02x", byte(sign))
-    end)
-    by_name = "*6\r\n$10\r\nEVALSHA_RO\r\n$40\r\n" .. name
-    pool_name = "backoffice-store:"
 end
 
-local function question(how, id, ticket)
-    return how .. "\r\n$1\r\n2\r\n$33\r\nbo:{" .. sub(id, 1, 1) .. "}:s:" .. id
-        .. "\r\n$13\r\nbo:{" .. sub(id, 1, 1) .. "}:cutoff\r\n$" .. #ticket .. "\r\n"
-        .. ticket .. "\r\n"
+-- What is asked about one session: its value or only the header of it, when the store
+-- will forget it, and the cut-off it is under. Not one moment but three, in the order in
+-- which each can only make the answer stricter.
+local function question(id, whole, ticket)
+    local shard = sub(id, 1, 1)
+    local name = "$33\r\nbo:{" .. shard .. "}:s:" .. id .. "\r\n"
+    return (whole and "*2\r\n$3\r\nGET\r\n" .. name
+            or "*4\r\n$8\r\nGETRANGE\r\n" .. name .. "$1\r\n0\r\n$2\r\n16\r\n")
+        .. "*2\r\n$11\r\nPEXPIRETIME\r\n" .. name
+        .. "*2\r\n$3\r\nGET\r\n$13\r\nbo:{" .. shard .. "}:cutoff\r\n"
+        .. "*2\r\n$4\r\nECHO\r\n$" .. #ticket .. "\r\n" .. ticket .. "\r\n"
 end
 
 -- One answer: a text, or nil and what is wrong with it.
@@ -95,8 +98,12 @@ end
 -- the store answers and is another one than was fenced.
 local function connect(run_id)
     local sock = tcp()
-    sock:settimeouts(config.timeout_ms, config.timeout_ms, config.timeout_ms)
-    local options = { pool = pool_name .. run_id, pool_size = POOL }
+    local options = pools[run_id]
+    if not options then
+        -- One pool for one store: a connection to another is never taken for it.
+        options = { pool = "backoffice-store:" .. run_id, pool_size = POOL }
+        pools = { [run_id] = options }
+    end
     local connected, problem
     if config.socket then
         connected, problem = sock:connect("unix:" .. config.socket, options)
@@ -123,38 +130,63 @@ local function connect(run_id)
     return sock, false
 end
 
-local function exchange(sock, ids)
+-- Takes one text or number off what came, and asks for more when that is needed. What is
+-- absent is "", as it is for GETRANGE. Gives it and the place after it.
+local function take(sock, data, place)
+    local last = find(data, "\r\n", place, true)
+    while not last do
+        local piece, problem = sock:receiveany(MOST_BYTES)
+        if not piece then return nil, problem end
+        data = data .. piece
+        last = find(data, "\r\n", place, true)
+    end
+    local kind, line = byte(data, place), sub(data, place + 1, last - 1)
+    if kind == 58 then return line, data, last + 2 end
+    if kind == 45 then return nil, line end
+    local size = kind == 36 and tonumber(line)
+    if not size or size > MOST_BYTES then return nil, "nonsense" end
+    if size < 0 then return "", data, last + 2 end
+    local from = last + 2
+    while #data < from + size + 1 do
+        local piece, problem = sock:receiveany(MOST_BYTES)
+        if not piece then return nil, problem end
+        data = data .. piece
+    end
+    return sub(data, from, from + size - 1), data, from + size + 2
+end
+
+-- For each id { expiry, cut-off, header or value }; nil and a problem.
+local function exchange(sock, ids, whole)
     tickets = tickets + 1
-    local ticket = prefix() .. "." .. tickets
+    prefix = prefix or ngx.worker.pid() .. "."
+    local ticket = prefix .. tickets
     local asked = {}
-    for place, id in ipairs(ids) do asked[place] = question(by_name, id, ticket) end
+    for place, id in ipairs(ids) do asked[place] = question(id, whole, ticket) end
     local sent, problem = sock:send(#asked == 1 and asked[1] or concat(asked))
     if not sent then return nil, problem end
-    local answers, missing = {}, false
-    for place in ipairs(ids) do
-        local answer
-        answer, problem = text(sock)
-        if not answer then
-            -- An answer like any other: those to the other questions still follow.
-            if not find(problem, "^NOSCRIPT") then return nil, problem end
-            missing = true
-        end
-        answers[place] = answer
-    end
-    if missing then
-        for place, id in ipairs(ids) do
-            local whole = "*6\r\n$7\r\nEVAL_RO\r\n$" .. #LOAD .. "\r\n" .. LOAD
-            sent, problem = sock:send(question(whole, id, ticket))
-            if not sent then return nil, problem end
-            answers[place], problem = text(sock)
-            if not answers[place] then return nil, problem end
+    local data
+    data, problem = sock:receiveany(MOST_BYTES)
+    if not data then return nil, problem end
+    if #ids == 1 and not whole then
+        local value, expiry, cutoff, echo = match(data, USUAL)
+        if echo == ticket then
+            return { { tonumber(expiry), tonumber(cutoff) or 0, value } }
         end
     end
-    for place, answer in ipairs(answers) do
-        local found, expiry, cutoff, value = match(answer, "^(%S+) (%-?%d+) (%d+) (.*)$")
-        if found ~= ticket then return nil, "nonsense" end
-        answers[place] = { tonumber(expiry), tonumber(cutoff), value }
+    local answers, place = {}, 1
+    for number in ipairs(ids) do
+        local found = {}
+        for part = 1, 4 do
+            local text, rest, after = take(sock, data, place)
+            if not text then return nil, rest end
+            found[part], data, place = text, rest, after
+        end
+        local expiry = tonumber(found[2])
+        local cutoff = found[3] == "" and 0 or tonumber(found[3])
+        if found[4] ~= ticket or not expiry or not cutoff then return nil, "nonsense" end
+        answers[number] = { expiry, cutoff, found[1] }
     end
+    if place <= #data then return nil, "nonsense" end
     return answers
 end
 
@@ -164,9 +196,10 @@ local function fail(problem)
     return nil
 end
 
--- For each id what the store has: { expiry in ms, cut-off in ms, value or "" }. Nil when
--- the store cannot say, or may not be believed.
-function _M.ask(ids)
+-- For each id what the store has: { expiry in ms, cut-off in ms, value or "" }, of the
+-- value only the header unless it is asked for as a `whole`. Nil when the store cannot
+-- say, or may not be believed.
+function _M.ask(ids, whole)
     local again = false
     while true do
         local run_id = fence.standing() or fence.raise()
@@ -181,9 +214,9 @@ function _M.ask(ids)
                 return fail(reused)
             end
         else
-            local answers, problem = exchange(sock, ids)
+            local answers, problem = exchange(sock, ids, whole)
             if answers then
-                sock:setkeepalive(IDLE_MS, POOL)
+                sock:setkeepalive()
                 return answers
             end
             sock:close()
