@@ -63,7 +63,7 @@ class Door2(_NginxDoor):
 
     name = "door2"
     title = "door 2, nginx asks /gate/check"
-    options = ("--door", "check", "--watch")
+    options = ("--door", "check")
 
     @property
     def pids(self) -> list[int]:
