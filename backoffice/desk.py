@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -22,6 +23,21 @@ class SecurityDesk(AdminSite):
     site_title = _("Security desk")
     index_title = _("Security desk")
     enable_nav_sidebar = False
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """As Django's, but whoever is signed in and may not enter is told so at once.
+
+        Django would send them to the sign-in page, to come back as the same person.
+        """
+        guarded = super().admin_view(view, cacheable)
+
+        @wraps(guarded)
+        def refuse_or_show(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.user.is_authenticated and not self.has_permission(request):
+                raise PermissionDenied
+            return guarded(request, *args, **kwargs)
+
+        return refuse_or_show
 
     @method_decorator([never_cache, login_not_required])
     def login(

@@ -16,9 +16,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts import audit
-from accounts.desk import telling
+from accounts.desk import recent, telling
 from accounts.desk.confirmation import ConfirmationForm
 from accounts.desk.job import Job
 from accounts.desk.target import Scope, Target
@@ -108,7 +109,9 @@ def _end(
         return redirect(LIST)
     if target.scope is Scope.CHOSEN:
         chosen = [each for each in target.ids if each != spared]
-        telling.tell(request, live.end(chosen, by=by, reason=reason))
+        outcome = live.end(chosen, by=by, reason=reason)
+        telling.tell(request, outcome)
+        _note(request, len(outcome.ended), reason, *outcome.ended[:1])
         return redirect(LIST)
     begun = Job.begin(
         request,
@@ -147,6 +150,7 @@ def _step(request: HttpRequest, job: Job) -> HttpResponse:
     if job.is_done:
         job.forget(request)
         telling.tell_job(request, job)
+        _note(request, job.ended, job.reason)
         to = f"{reverse(LIST)}?{job.filters}"
     else:
         job.remember(request)
@@ -154,6 +158,13 @@ def _step(request: HttpRequest, job: Job) -> HttpResponse:
     if not request.accepts("text/html"):
         return JsonResponse({"ended": job.ended, "done": job.is_done, "to": to})
     return redirect(to)
+
+
+def _note(request: HttpRequest, number: int, reason: str, only: str = "") -> None:
+    words = ngettext("%(n)d session ended.", "%(n)d sessions ended.", number)
+    session_id = only if number == 1 else ""
+    if number:
+        recent.note(request, words % {"n": number}, reason, session_id)
 
 
 def _name(request: HttpRequest) -> str:

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import keys
 from accounts.desk.filters import FilterForm
@@ -23,7 +24,7 @@ from accounts.models import AuditEntry, User
 from accounts.sessions import live
 
 LIST = "admin:accounts_livesession_changelist"
-ONE = "admin:accounts_livesession_page"
+ONE = "admin:accounts_livesession_change"
 # A cookie header may have been pasted whole, so anywhere in the text.
 _SESSION_KEY = re.compile(r"(?<![A-Za-z0-9])[a-z0-9]{32}(?![A-Za-z0-9])")
 # No name, address or id of ours has so many characters in a row.
@@ -31,6 +32,7 @@ _SECRET_LOOKING = re.compile(r"[A-Za-z0-9_-]{25,}")
 _REFERENCE = re.compile(r"\d{1,12}")
 
 
+@sensitive_post_parameters()
 def find(request: HttpRequest) -> HttpResponse:
     """Goes to the list narrowed to this, or to the page of the one session."""
     if not request.user.has_perm("accounts.view_livesession"):

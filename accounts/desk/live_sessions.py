@@ -28,7 +28,7 @@ class LiveSessionAdmin(ReadOnlyAdmin):
             ("end/", self.seen(ending.ask_or_end), "end"),
             ("ending/<slug:job_id>/", self.seen(ending.go_on), "ending"),
             ("picture/", self.seen(require_safe(picture.show)), "picture"),
-            ("<str:session_id>/", self.seen(require_safe(one_session.show)), "page"),
+            ("<str:session_id>/", self.seen(require_safe(one_session.show)), "change"),
         ]
         return [
             path(route, view, name=f"accounts_livesession_{name}")

@@ -105,6 +105,21 @@ def test_seeing_is_not_ending(client: Client, user: User) -> None:
     assert is_live(victim)
 
 
+@pytest.mark.parametrize("is_staff", [True, False])
+@pytest.mark.parametrize(
+    "path", ["", "end/?scope=everyone", "ending/x/", "picture/", "a" * 24 + "/"]
+)
+def test_without_the_permission_every_page_is_403_and_no_link_leads_there(
+    client: Client, user: User, path: str, is_staff: bool
+) -> None:
+    user.is_staff = is_staff
+    user.save()
+    sign_in(client, user)
+    assert client.get(LIST + path).status_code == 403
+    assert client.post(f"{LIST}find/", {"text": "x"}).status_code == 403
+    assert LIST not in client.get("/").content.decode()
+
+
 def test_ending_needs_the_csrf_token(admin: User) -> None:
     client = Client(enforce_csrf_checks=True)
     sign_in(client, admin)

@@ -57,6 +57,14 @@ def test_all_that_match_end_and_nothing_else(desk: Client) -> None:
     assert bulk.details == {"filter": "scope=matching&department=Legal", "shown": 3}
 
 
+def test_what_was_ended_stands_under_recent_actions(desk: Client) -> None:
+    session_id = str(opened("u-7").session_id)
+    answered(desk, {"session": [session_id]})
+    index = desk.get("/admin/").content.decode()
+    assert "1 session ended." in index
+    assert f'href="{LIST}{session_id}/"' in index
+
+
 def test_all_of_a_person_end(desk: Client) -> None:
     mine, other = [opened("u-7"), opened("u-7")], opened("u-8")
     query = {"scope": "matching", "sub": "u-7", "issuer": "https://idp.example"}
