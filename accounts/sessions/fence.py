@@ -39,14 +39,24 @@ def inspect(connection: Any) -> None:
     A server that will not say who it is cannot be fenced, so that is a failure to
     connect. The connection is closed then: were it to go back to the pool open, the
     next request would use it unasked.
+
+    All that is said before the first question shares one time-out: greeting, password
+    and number of a slow store would each have their own, and a person waits for all.
     """
+    hurry = getattr(connection._parser, "hurry", _nothing)
     try:
+        hurry(connection.socket_timeout)
         connection.on_connect()
         facts = _ask_who(connection)
         _seen[_place(connection, facts)] = facts["run_id"]
+        hurry(None)
     except BaseException:
         connection.disconnect()
         raise
+
+
+def _nothing(_: float | None) -> None:
+    """A Cluster's connections have a parser of their own."""
 
 
 def _ask_who(connection: Any) -> dict[str, str]:

@@ -34,6 +34,7 @@ from accounts.sessions.connections import (
     Nonsense,
     answering,
     ask,
+    ask_about,
     client,
     whole_number,
 )
@@ -46,14 +47,9 @@ log = logging.getLogger(__name__)
 TOUCH_SECONDS = 60
 MERGE_ATTEMPTS = 5
 
-# Each begins its answer with the ticket it was asked with; see connections.ask.
-_LOAD = """
-return {ARGV[1], redis.call('GET', KEYS[1]), redis.call('PEXPIRETIME', KEYS[1]),
-        redis.call('GET', KEYS[2])}
-"""
-
 # The header of a sealed value is never the same twice, so comparing it tells whether
 # this is still the value that the writer had read.
+# It begins its answer with the ticket it was asked with; see connections.ask.
 _REPLACE = f"""
 local current = redis.call('GET', KEYS[1])
 if not current then return {{ARGV[1], 'gone', ''}} end
@@ -355,11 +351,10 @@ def look_up(identifier: str) -> tuple[bytes | None, int, int]:
     """Value, expiry and cut-off (ms) of a session id, behind the fence."""
     names = [keys.value(identifier), keys.cutoff(identifier[0])]
     with answering():
-        answer = ask(_LOAD, names, [])
+        value, expiry, cutoff = ask_about(*names)
         while not fence.stands():
             fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
-            answer = ask(_LOAD, names, [])
-        value, expiry, cutoff = answer
+            value, expiry, cutoff = ask_about(*names)
         if not (value is None or isinstance(value, bytes)):
             raise Nonsense("no value")
         return value, whole_number(expiry), int(cutoff or 0)

@@ -39,7 +39,7 @@ from tests.accounts.sessions.test_outages import (
     verdict,
 )
 from tests.conftest import use_store
-from tests.fakes.store import Proxy, passing, shifted
+from tests.fakes.store import Proxy, shifted
 
 pytestmark = pytest.mark.django_db
 
@@ -64,8 +64,10 @@ NONSENSE: dict[str, bytes] = {
 each_nonsense = pytest.mark.parametrize(
     "answer", NONSENSE.values(), ids=NONSENSE.keys()
 )
-# What a load returns without its ticket: no value, no expiry, no cut-off.
-NOBODY = b"*3\r\n$-1\r\n:-2\r\n$-1\r\n"
+# What a load asks in one go: value, expiry, cut-off, and its ticket.
+LOAD = (b"GET", b"PEXPIRETIME", b"ECHO")
+# By itself a well-formed answer about a session: there is none.
+NOBODY = b"$-1\r\n"
 
 
 @pytest.fixture
@@ -93,18 +95,27 @@ def test_page_with_nonsense_is_503_and_keeps_the_cookie(
     proxy: Proxy, client: Client, user: User, answer: bytes
 ) -> None:
     sign_in(client, user)
-    proxy.breaks(answer, b"EVAL")
+    proxy.breaks(answer, *LOAD)
     assert is_outage(client.get(PAGE))
     proxy.heals()
     assert client.get(PAGE).status_code == 200
 
 
 @each_nonsense
+@pytest.mark.parametrize("place", [LOAD, (b"ECHO",)], ids=["all", "ticket"])
 def test_gate_with_nonsense_says_the_store_is_down(
-    proxy: Proxy, client: Client, user: User, answer: bytes
+    proxy: Proxy, client: Client, user: User, answer: bytes, place: tuple[bytes, ...]
 ) -> None:
     sign_in(client, user)
-    proxy.breaks(answer, b"EVAL")
+    proxy.breaks(answer, *place)
+    assert gate_word(client.get(GATED)) == (503, Refusal.STORE_DOWN.word)
+
+
+def test_expiry_that_is_no_number_says_the_store_is_down(
+    proxy: Proxy, client: Client, user: User
+) -> None:
+    sign_in(client, user)
+    proxy.breaks(NONSENSE["words-for-number"], b"PEXPIRETIME")
     assert gate_word(client.get(GATED)) == (503, Refusal.STORE_DOWN.word)
 
 
@@ -112,7 +123,7 @@ def test_answer_without_its_ticket_is_not_believed_to_say_nobody(
     proxy: Proxy, client: Client, user: User
 ) -> None:
     sign_in(client, user)
-    proxy.breaks(NOBODY, b"EVAL")
+    proxy.breaks(NOBODY, *LOAD)
     assert is_outage(client.get(PAGE))
 
 
@@ -120,7 +131,7 @@ def test_gate_with_nonsense_is_one_log_line_with_a_cause(
     proxy: Proxy, client: Client, user: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     sign_in(client, user)
-    proxy.breaks(NONSENSE["integers"], b"EVAL")
+    proxy.breaks(NONSENSE["integers"], b"GET")
     client.get(GATED)
     [line] = causes(caplog)
     assert "cause=nonsense " in line
@@ -157,7 +168,7 @@ def test_save_answered_with_nonsense_is_no_sign_out(
     """Neither "saved" nor "ended meanwhile", which would delete the cookie."""
     sign_in(client, admin)
     assert client.get(PAGE).status_code == 200
-    proxy.breaks(passing(1, answer), b"EVAL")
+    proxy.breaks(answer, b"EVAL")
     # Nothing chosen leaves a message, which is kept in the session.
     assert is_outage(client.post("/admin/accounts/livesession/end/"))
     proxy.heals()
@@ -238,7 +249,7 @@ def test_shifted_answers_never_show_another_persons_session(
 ) -> None:
     people = [begin("u-1"), begin("u-2")]
     assert all(is_live(person) for person in people)
-    one_connection.breaks(shifted, b"EVAL")
+    one_connection.breaks(shifted, *LOAD)
     for turn in range(8):
         mine = again(people[turn % 2])
         try:
@@ -251,7 +262,7 @@ def test_shifted_answers_never_show_another_persons_session(
 def test_shifted_answer_is_an_outage_not_a_sign_out(one_connection: Proxy) -> None:
     mine, theirs = begin("u-1"), begin("u-2")
     assert is_live(mine)
-    one_connection.breaks(shifted, b"EVAL")
+    one_connection.breaks(shifted, *LOAD)
     assert [verdict(theirs), verdict(mine), verdict(theirs)] == ["outage"] * 3
 
 
@@ -260,7 +271,7 @@ def test_shifted_answer_about_the_same_session_does_not_outlive_a_kill(
 ) -> None:
     victim = begin()
     assert is_live(victim)
-    one_connection.breaks(shifted, b"EVAL")
+    one_connection.breaks(shifted, *LOAD)
     assert verdict(victim) == "outage"
     with redis.Redis.from_url(one_connection.real_url) as other:
         other.delete(keys.value(str(victim.session_id)))
@@ -274,7 +285,7 @@ def test_connection_with_a_shifted_answer_is_not_used_again(
 ) -> None:
     session = begin()
     assert is_live(session)
-    one_connection.breaks(shifted, b"EVAL")
+    one_connection.breaks(shifted, *LOAD)
     before = one_connection.connections
     assert [verdict(session) for _ in range(2)] == ["outage"] * 2
     one_connection.heals()
@@ -290,7 +301,7 @@ def test_thread_killed_while_it_reads_leaves_no_answer_for_the_next(
     one_connection.heard.clear()
     thread = threading.Thread(target=lambda: verdict(mine))
     thread.start()
-    assert wait_until(lambda: b"EVAL" in one_connection.heard, 10)
+    assert wait_until(lambda: b"ECHO" in one_connection.heard, 10)
     stop(thread)
     thread.join(5)
     assert again(theirs).load()["profile"]["sub"] == "u-2"
@@ -331,8 +342,8 @@ def run_until_asked(work: Callable[[], object]) -> None:
     ended_by: list[str] = []
 
     def watch(frame: FrameType, event: str, _: object) -> None:
-        is_sent = event == "return" and frame.f_code.co_name == "send_command"
-        if is_sent and "EVALSHA" in frame.f_locals["args"]:
+        is_sent = event == "return" and frame.f_code.co_name == "send_packed_command"
+        if is_sent and b"PEXPIRETIME" in frame.f_locals["command"][0]:
             sys.setprofile(None)
             ended_by.append(event)
             stop(threading.current_thread())

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import pytest
 import redis
+from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 from django.db import connections
 from django.http import HttpResponse
@@ -27,6 +28,7 @@ from accounts import keys
 from accounts.models import User
 from accounts.sessions import fence, live
 from accounts.sessions.connections import client as store_client
+from accounts.sessions.deadline import LARGE_PIECE
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.middleware import RETRY_AFTER_SECONDS
 from accounts.sessions.store import TOUCH_SECONDS, SessionStore
@@ -41,9 +43,9 @@ from tests.fakes.store import (
     Line,
     Proxy,
     closing_after,
+    dripping,
     hanging,
     hanging_after,
-    passing,
     resetting,
 )
 from tests.fakes.upstream import Unaccepting
@@ -344,7 +346,7 @@ def test_store_failing_at_the_save_is_503_and_keeps_the_cookie(
     # Nothing chosen leaves a message, which is kept in the session.
     path = "/admin/accounts/livesession/end/"
     assert client.post(path).status_code == 302
-    proxy.breaks(passing(1, fault), b"EVAL")
+    proxy.breaks(fault, b"EVAL")
     assert is_outage(client.post(path))
     proxy.heals()
     assert client.get(PAGE).status_code == 200
@@ -383,11 +385,42 @@ def test_slow_store_that_loses_answers_never_says_signed_out(
         number[0] += 1
         return hanging(line) if number[0] % 5 == 0 else None
 
-    proxy.breaks(losing, b"EVAL")
+    proxy.breaks(losing, b"ECHO")
     statuses = [client.get(GATED).status_code for _ in range(8)]
     assert sorted(set(statuses)) == [404, 503]
     proxy.heals()
     assert passes_gate(client)
+
+
+@pytest.mark.parametrize("command", [b"GET", b"ECHO", b"INFO"])
+def test_store_that_drips_is_503_within_the_time_of_one_answer(
+    proxy: Proxy, client: Client, user: User, command: bytes
+) -> None:
+    """A byte now and then: each alone comes in time, all of them never do."""
+    sign_in(client, user)
+    if command == b"INFO":
+        proxy.cut()
+    proxy.breaks(dripping(b"$200\r\n" + b"x" * 200 + b"\r\n", every=0.1), command)
+    answer, seconds = timed(lambda: client.get(GATED))
+    assert gate_word(answer) == (503, Refusal.STORE_DOWN.word)
+    # Dripped to its end it takes twenty.
+    assert seconds < BOUND_SECONDS
+    proxy.heals()
+    assert passes_gate(client)
+
+
+def test_large_answer_may_take_as_long_as_it_keeps_coming(proxy: Proxy) -> None:
+    piece = b"x" * LARGE_PIECE
+
+    def in_pieces(line: Line) -> bytes:
+        line.client.send(b"$%d\r\n" % (10 * len(piece)))
+        for _ in range(10):
+            time.sleep(settings.STORE_TIMEOUT_SECONDS / 4)
+            line.client.send(piece)
+        return b"\r\n"
+
+    proxy.breaks(in_pieces, b"GET")
+    assert store_client().get("x") == 10 * piece
 
 
 def test_slower_than_the_limit_is_503_not_401(
@@ -431,7 +464,7 @@ def test_store_killed_in_the_middle_of_a_request(
     with Proxy(own_store.url) as line:
         use_store(settings, line.url)
         sign_in(client, user)
-        line.breaks(dying, b"EVAL")
+        line.breaks(dying, b"GET")
         assert is_outage(client.get(PAGE))
         line.heals()
         own_store.start()
@@ -537,7 +570,7 @@ def test_many_who_wait_for_a_failing_replay_are_answered_in_time(
     sessions = [begin(f"u-{number}") for number in range(16)]
     victim = begin("u-victim")
     live.end([str(victim.session_id)], by="admin")
-    proxy.breaks(hanging, b"MGET")  # the replay's question; a load asks with EVAL
+    proxy.breaks(hanging, b"MGET")  # the replay's question; a load asks with GET
     fence.lower()
     got = at_once(16, lambda n: verdict(sessions[n]))
     assert {word for word, _ in got} == {"outage"}
@@ -849,7 +882,7 @@ def test_worker_killed_in_the_middle_of_a_question_harms_no_other(
     proxy.delay = settings.STORE_TIMEOUT_SECONDS / 2
     proxy.heard.clear()
     child, pipe = in_a_fork(lambda: verdict(session).encode())
-    assert wait_until(lambda: b"EVAL" in proxy.heard, 10)
+    assert wait_until(lambda: b"ECHO" in proxy.heard, 10)
     os.kill(child, signal.SIGKILL)
     assert word_of(child, pipe) == b""
     proxy.heals()
