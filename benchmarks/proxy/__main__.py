@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _measured(folder: Path, options: argparse.Namespace) -> str:
     chosen = [each for each in SUBJECTS if each.name in options.only]
     left_out: dict[str, str] = {}
+    load = os.getloadavg()[0]
     with ExitStack() as closing:
         ground = closing.enter_context(Ground(folder))
         subjects = _started(chosen, ground, closing, left_out)
@@ -64,7 +66,7 @@ def _measured(folder: Path, options: argparse.Namespace) -> str:
         memories = _memories(subjects, left_out)
     return "\n\n".join(
         [
-            tables.circumstances(options.rounds, options.seconds),
+            tables.circumstances(options.rounds, options.seconds, load),
             tables.left_out(left_out),
             tables.speed(subjects, results),
             tables.verdicts(targets.verdicts(results, memories)),

@@ -16,11 +16,14 @@ from benchmarks.report import machine, table
 MEGABYTE = 2**20
 
 
-def circumstances(rounds: int, seconds: int) -> str:
-    """Where, when and how."""
+def circumstances(rounds: int, seconds: int, load: float) -> str:
+    """Where, when and how; `load` is the machine's load average before the start."""
     return "\n".join(
         [
-            f"- {machine()}",
+            "## Doors and peers",
+            "",
+            f"- {machine()}; load average {load:.1f} before the start: above 1 it had"
+            " other work,\n  which makes every ratio rougher than its digits look",
             f"- Python {platform.python_version()}, Node {_version('node', '-v')},"
             f" {_version('nginx', '-v')}; the store is Valkey on loopback TCP,"
             " with its append-only file",
@@ -49,7 +52,7 @@ def speed(subjects: Sequence[Subject], results: Results) -> str:
     ]
     heads = ["subject", "requests/s", "lowest–highest", "p50 ms", "p99 ms"]
     heads += ["lowest–highest", "CPU µs"]
-    return "## Doors and peers\n\n" + table(heads, rows)
+    return table(heads, rows)
 
 
 def _speed_row(subject: Subject, kind: Kind, results: Results) -> list[str]:
@@ -69,7 +72,7 @@ def _speed_row(subject: Subject, kind: Kind, results: Results) -> list[str]:
 
 def verdicts(found: Sequence[Verdict]) -> str:
     rows = [[each.what, each.target, _shown(each), _word(each)] for each in found]
-    return "## Targets\n\n" + table(["what", "target", "found", ""], rows)
+    return "### Targets\n\n" + table(["what", "target", "found", ""], rows)
 
 
 def _shown(verdict: Verdict) -> str:
@@ -102,7 +105,7 @@ def memory(found: Mapping[str, Memory]) -> str:
         "100 MB down",
         "100 MB up",
     ]
-    return "## Memory\n\n" + table(heads, rows)
+    return "### Memory of the doors\n\n" + table(heads, rows)
 
 
 def _version(name: str, option: str) -> str:
