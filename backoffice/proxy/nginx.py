@@ -87,6 +87,9 @@ class Nginx:
 
     def _http(self) -> Iterator[str]:
         yield f"include {self.snippets}/maps.conf;"
+        # Each route adds variables of its own.
+        yield "variables_hash_max_size 4096;"
+        yield "variables_hash_bucket_size 128;"
         yield from _upstream("backoffice_site", self.site)
         for route in self.rules["routes"]:
             yield from _route_upstream(route)
@@ -116,6 +119,8 @@ class Nginx:
             yield from self._locations(path, self._location(route))
         yield from self._locations(prefix, self._nowhere())
         yield from self._late_refusals()
+        # Between the doors and the site alone.
+        yield "location ^~ /gate/ { return 404; }"
         if self.door is Door.CHECK:
             yield f"include {self.snippets}/check.conf;"
             yield from _spoken_refusals(self.rules["refusals"], self.snippets)

@@ -338,11 +338,7 @@ def test_a_route_may_show_hide_and_keep(door: Door, lasting_key: str) -> None:
 def test_the_gate_cannot_be_asked_from_outside(
     door: Door, lasting_key: str, path: str
 ) -> None:
-    if door.name == "script":
-        pytest.skip("an operator's own server block (deploy/nginx/example-script.conf)")
     claims = "X-Original-URI: /api/proxy/echo/", "X-Original-Method: GET"
     answer = door.ask(path, *claims, key=lasting_key)
-    if door.name == "check":
-        assert answer.status == 404
-    else:
-        assert answer.status != 500
+    # Door 1 stands alone here: we are on its list of proxies, and ask for ourselves.
+    assert answer.status == 404 or door.name == "embedded"

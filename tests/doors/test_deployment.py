@@ -1,0 +1,136 @@
+"""The files in deploy/ are what nginx takes, and keep to themselves what is secret."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
+
+from backoffice.demo.ports import lasting_port
+from tests import nginx
+from tests.doors.house import House
+from tests.journeys.site import ROOT
+
+EXAMPLE = ROOT / "deploy" / "nginx" / "example.conf"
+ADDRESS = "127.0.0.1:9000"
+
+
+def export(house: House, folder: Path, *options: str) -> Path:
+    house.site.manage("export_nginx", str(folder), "--site", ADDRESS, *options)
+    return folder
+
+
+@pytest.mark.parametrize("options", [["check"], ["check", "--watch"], ["script"]])
+def test_nginx_takes_the_example(
+    house: House, tmp_path: Path, options: list[str]
+) -> None:
+    made = export(house, tmp_path / "made", "--door", *options)
+    write_certificate(tmp_path)
+    text = EXAMPLE.read_text(encoding="utf-8")
+    for known, ours in {
+        "/etc/backoffice/nginx": str(made),
+        "/etc/ssl/backoffice": str(tmp_path),
+        "listen 80": f"listen 127.0.0.1:{lasting_port()}",
+        "listen 443": f"listen 127.0.0.1:{lasting_port()}",
+    }.items():
+        assert known in text
+        text = text.replace(known, ours)
+    program, modules = nginx.find() or ("", Path())
+    loaded = "".join(f"load_module {modules / name};\n" for name in nginx.MODULES)
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        f"{loaded}pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{text}\n}}\n",
+        encoding="utf-8",
+    )
+    command = [program, "-t", "-p", str(tmp_path), "-c", str(config), "-e", "stderr"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert "[warn]" not in found.stderr
+
+
+def test_the_script_s_rules_hold_derived_keys_for_their_owner_alone(
+    house: House, tmp_path: Path
+) -> None:
+    file = export(house, tmp_path, "--door", "script") / "gate.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert house.site.environment["SECRET_KEY"] not in file.read_text(encoding="utf-8")
+    assert len(json.loads(file.read_bytes())["door"]["secrets"]) == 1
+
+
+def test_plain_forward_auth_gets_no_keys(house: House, tmp_path: Path) -> None:
+    export(house, tmp_path, "--door", "check")
+    assert not (tmp_path / "gate.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("redis+sentinel://127.0.0.1:1/sessions", "sentinel"),
+        ("redis+cluster://127.0.0.1:1", "cluster"),
+    ],
+)
+def test_a_store_that_the_script_cannot_ask_is_refused(
+    house: House, tmp_path: Path, url: str, word: str
+) -> None:
+    environment = {**house.site.environment, "REDIS_URL": url}
+    house.site.environment, before = environment, house.site.environment
+    try:
+        found = house.site.manage(
+            "export_nginx", str(tmp_path), "--door", "script", check=False
+        )
+    finally:
+        house.site.environment = before
+    assert found.returncode == 1
+    assert word in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_route_with_cookies_is_left_to_door_1(house: House, tmp_path: Path) -> None:
+    routes = tmp_path / "routes.toml"
+    routes.write_text(
+        '[[route]]\nname = "a"\nupstream = "http://x"\ncookies = ["theme"]\n'
+    )
+    before = house.site.environment
+    house.site.environment = {**before, "ROUTES_FILE": str(routes)}
+    try:
+        found = house.site.manage(
+            "export_nginx", str(tmp_path / "made"), "--door", "check", check=False
+        )
+    finally:
+        house.site.environment = before
+    assert found.returncode == 1
+    assert "routes.toml:" in found.stderr
+    assert "cookies" in found.stderr
+
+
+def write_certificate(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            pem,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
