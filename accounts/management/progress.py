@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from typing import IO, Any, Self, cast
 
 from django.core.management.base import OutputWrapper
@@ -24,11 +25,15 @@ class Progress:
         self._task = self._bar.add_task(what, total=total)
 
     def __enter__(self) -> Self:
+        if not self._bar.disable:
+            # Ten thousand lines of log would leave no bar to look at.
+            logging.disable(logging.INFO)
         self._bar.start()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._bar.stop()
+        logging.disable(logging.NOTSET)
 
     def advance(self, number: int) -> None:
         self._bar.advance(self._task, number)

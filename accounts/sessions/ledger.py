@@ -24,6 +24,7 @@ from accounts.sessions import (
     cutoff,
     fence,
     index,
+    late_entries,
     outages,
     seal,
     values,
@@ -115,7 +116,7 @@ def replay() -> None:
     except DatabaseError as error:
         log.error("fence_blocked because=%s", error)
         raise StoreNotFenced("ledger") from error
-    carry_out(client(), rows)
+    late_entries.remember(carry_out(client(), rows), rows)
     log.info("ledger_replayed kills=%d", len(rows))
     outages.end()
 
@@ -148,7 +149,7 @@ def catch_up() -> None:
     moment = datetime.fromtimestamp(clock.now(), UTC)
     rows = list(Revocation.objects.filter(delivered=False, matters_until__gt=moment))
     if rows:
-        carry_out(client(), rows)
+        late_entries.remember(carry_out(client(), rows), rows)
         log.info("ledger_caught_up kills=%d", len(rows))
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from accounts.management.exit_codes import ExitCode
 from accounts.management.selection_arguments import add_selection, read_selection
-from accounts.sessions import live
+from accounts.sessions import audit_copy, live
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.live_session import LiveSession
 from accounts.sessions.selection import Selection
@@ -76,6 +76,8 @@ class Command(BaseCommand):
                 f"The session store cannot be used: {error.cause}.",
                 returncode=ExitCode.STORE_UNREACHABLE,
             ) from error
+        # To ask the store may have carried out what had to wait for it.
+        audit_copy.settle_if_any()
         if options["json"]:
             sessions = [_facts(session) for session in found]
             content = {"schema": SCHEMA, "total": total, "sessions": sessions}

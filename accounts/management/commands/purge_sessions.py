@@ -15,7 +15,7 @@ from accounts.management.exit_codes import ExitCode
 from accounts.management.interruption import finishing_the_batch
 from accounts.management.progress import Progress
 from accounts.management.selection_arguments import add_selection, read_selection
-from accounts.sessions import census, live
+from accounts.sessions import audit_copy, census, expiry, live
 from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 
 SCHEMA = 1
@@ -75,6 +75,8 @@ class Command(BaseCommand):
             raise CommandError(
                 _why(error), returncode=ExitCode.STORE_UNREACHABLE
             ) from error
+        finally:
+            audit_copy.settle_if_any()
 
     def _purge(self, options: dict[str, Any]) -> None:
         if options["dry_run"]:
@@ -83,6 +85,7 @@ class Command(BaseCommand):
             self._settle()
             dead = live.purge() + live.clear_up()
             found = live.count()
+            self._enter_expired()
             if dead:
                 audit.record(audit.Event.PURGED, actor=BY, details={"removed": dead})
         verb = "would be removed" if options["dry_run"] else "removed"
@@ -96,6 +99,12 @@ class Command(BaseCommand):
             call_command("clearsocial", age=1)
         except DatabaseError:
             self.stderr.write("The database does not answer: nothing was settled.")
+
+    def _enter_expired(self) -> None:
+        try:
+            expiry.enter_expired()
+        except DatabaseError:
+            self.stderr.write("The database does not answer: no expiry was recorded.")
 
     def _check(self, options: dict[str, Any]) -> None:
         mend = options["repair"] and not options["dry_run"]
