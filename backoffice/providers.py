@@ -84,6 +84,7 @@ def _read(env: Environment, name: str) -> Provider:
             _name(name, "LOGOUT_ACCEPTS_PLAIN_TYP"), False
         ),
         logout_accepts_no_exp=env.boolean(_name(name, "LOGOUT_ACCEPTS_NO_EXP"), False),
+        logout_accepts_no_iss=env.boolean(_name(name, "LOGOUT_ACCEPTS_NO_ISS"), False),
         frontchannel_logout=env.boolean(_name(name, "FRONTCHANNEL_LOGOUT"), False),
         renew_seconds=env.seconds(_name(name, "RENEW_SECONDS"), 15 * 60, lowest=0),
     )

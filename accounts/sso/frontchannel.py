@@ -22,8 +22,8 @@ from django.views.decorators.http import require_safe
 from accounts import keys
 from accounts.sessions import clock, index, live
 from accounts.sessions.connections import answering, client
-from accounts.sso import providers
 from accounts.sso.logout_token import is_name
+from accounts.sso.providers import Provider
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +36,27 @@ def frontchannel_logout(request: HttpRequest) -> HttpResponse:
     """Ends the sessions of (iss, sid); says 200 whether there were any or not."""
     if not any(each.frontchannel_logout for each in settings.PROVIDERS):
         raise Http404
-    provider = providers.of_issuer(request.GET.get("iss"))
-    sid = request.GET.get("sid", "")
-    if provider is None or not provider.frontchannel_logout or not is_name(sid):
+    provider, sid = _sender(request), request.GET.get("sid", "")
+    if provider is None or not is_name(sid):
         log.warning("frontchannel_logout_refused")
         return HttpResponse(status=400)
-    issuer = provider.issuer
     # Only what is live is worth a row in the ledger: strangers must not fill it.
-    if _is_live(issuer, sid):
+    if _is_live(provider.issuer, sid):
         outcome = live.end_origin(
-            issuer, sid, by="provider", reason="front-channel logout"
+            provider.issuer, sid, by="provider", reason="front-channel logout"
         )
         log.info("frontchannel_logout_accepted ended=%d", len(outcome.ended))
-    return _framed(HttpResponse(status=200), issuer)
+    return _framed(HttpResponse(status=200), provider.issuer)
+
+
+def _sender(request: HttpRequest) -> Provider | None:
+    """Who says so: by `iss`, or the one provider of which it is known to say none."""
+    switched_on = [each for each in settings.PROVIDERS if each.frontchannel_logout]
+    issuer = request.GET.get("iss")
+    if issuer is None:
+        meant = [each for each in switched_on if each.logout_accepts_no_iss]
+        return meant[0] if len(meant) == 1 else None
+    return next((each for each in switched_on if each.issuer == issuer), None)
 
 
 def _is_live(issuer: str, sid: str) -> bool:

@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.sessions import clock, live
 from accounts.sso import standing
-from accounts.sso.claims import is_moment, laid_over, readable, verified_domain
+from accounts.sso.claims import is_moment, laid_over, readable
 from accounts.sso.errors import Kind, SignInRefused
 from accounts.sso.refresh_token import RefreshToken
 from accounts.sso.sign_in import SignIn
@@ -67,7 +67,7 @@ def admit_staff(
     identity = User.identity_of(profile.issuer, profile.sub)
     user = User.objects.filter(identity=identity).first()
     is_staff = profile.belongs_to(settings.STAFF_GROUPS) or (
-        verified_domain(said) in backend.provider.staff_domains
+        backend.provider.has_domain_of(said)
     )
     if not is_staff:
         if user:

@@ -8,12 +8,16 @@ made; in the profile, in the route table and in what an upstream is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.conf import settings
 
+from accounts.sso.claims import verified_domain
+
 FIRST = "oidc"
+GOOGLE = "https://accounts.google.com"
 SEPARATOR = ":"
 
 
@@ -44,8 +48,19 @@ class Provider:
     ca_file: str = ""
     logout_accepts_plain_typ: bool = False
     logout_accepts_no_exp: bool = False
+    logout_accepts_no_iss: bool = False
     frontchannel_logout: bool = False
     renew_seconds: int = 0
+
+    def has_domain_of(self, said: Mapping[str, Any]) -> bool:
+        """Whether the claims speak of somebody with a verified address of ours.
+
+        Google vouches for anybody's account, also for a private one that was made with
+        an address of the company; `hd` says that the company manages it.
+        """
+        domain = verified_domain(said)
+        is_managed = self.issuer != GOOGLE or said.get("hd") == domain
+        return is_managed and domain in self.staff_domains
 
     def groups(self, said: Iterable[str]) -> tuple[str, ...]:
         """The groups as they stand in a profile; those nobody could read left out.

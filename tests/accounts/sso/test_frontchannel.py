@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -69,6 +70,28 @@ def test_incomplete_or_foreign_request_ends_nothing(
 ) -> None:
     session = begin("u-1", "s-1")
     assert load(iss, sid).status_code == 400
+    assert is_live(session)
+
+
+def test_sender_that_never_says_iss_is_put_up_with_where_that_is_set(
+    settings: Settings,
+) -> None:
+    """Entra ID sends `sid` alone."""
+    set_up(settings, logout_accepts_no_iss=True)
+    session = begin("u-1", "s-1")
+    assert load(iss="").status_code == 400
+    assert is_live(session)
+    assert load(iss=None).status_code == 200
+    assert not is_live(session)
+
+
+def test_sid_alone_of_two_such_senders_is_refused(settings: Settings) -> None:
+    set_up(settings, logout_accepts_no_iss=True)
+    (first,) = settings.PROVIDERS
+    other = replace(first, name="partner", issuer="https://partner.example")
+    settings.PROVIDERS = (first, other)
+    session = begin("u-1", "s-1")
+    assert load(iss=None).status_code == 400
     assert is_live(session)
 
 
