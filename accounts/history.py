@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.functional import Promise
@@ -14,8 +16,10 @@ from accounts import places
 from accounts.audit import Event
 from accounts.browser import device
 from accounts.models import AuditEntry
+from accounts.profile import SESSION_KEY, StaffProfile
 
 SIGN_INS_SHOWN = 10
+SIGN_INS_LOOKED_AT = 50
 TIMELINE_SHOWN = 200
 MOVES_FOLLOWED = 20
 
@@ -24,7 +28,7 @@ WORDS: dict[str, str | Promise] = {
     Event.NEW_DEVICE: _("A device that is new"),
     Event.SIGN_IN_REFUSED: _("Sign-in refused"),
     Event.LIMIT_REACHED: _("Ended: too many sessions"),
-    Event.RENEWED: _("Rights confirmed by the provider"),
+    Event.RENEWED: _("Rights renewed by the provider"),
     Event.RENEWAL_REFUSED: _("Rights no longer confirmed"),
     Event.STEPPED_UP: _("Proved who they are again"),
     Event.STEP_UP_REFUSED: _("A fresh sign-in was refused"),
@@ -48,6 +52,7 @@ ENDS = (
     Event.EXPIRED,
     Event.LOGGED_OUT_BY_PROVIDER,
     Event.LIMIT_REACHED,
+    Event.RENEWAL_REFUSED,
 )
 # What deserves a second look.
 FLAGS = (
@@ -74,6 +79,7 @@ class Moment:
     place: str
     device: str
     reason: str
+    groups: str
     is_flag: bool
     is_end: bool
 
@@ -91,17 +97,38 @@ class Moment:
             place=str(places.in_words(address)),
             device=device(str(details.get("agent", ""))),
             reason=entry.reason,
+            groups=_groups(details),
             is_flag=entry.event in FLAGS,
             is_end=entry.event in ENDS,
         )
 
 
-def sign_ins_of(username: str) -> list[Moment]:
-    """The person's last sign-ins, and those that were refused."""
-    found = AuditEntry.objects.filter(subject=username, event__in=SIGN_INS).order_by(
-        "-pk"
-    )[:SIGN_INS_SHOWN]
-    return [Moment.of(entry) for entry in found]
+def sign_ins_of(person: StaffProfile, provider: str) -> list[Moment]:
+    """The person's last sign-ins through this provider, and those it refused.
+
+    Entries are found by user name, which two providers may give to two people. So a
+    sign-in must name this very person, and a refusal this provider.
+    """
+    found = AuditEntry.objects.filter(subject=person.username, event__in=SIGN_INS)
+    recent = found.order_by("-pk")[:SIGN_INS_LOOKED_AT]
+    own = (Moment.of(each) for each in recent if _is_about(each, person, provider))
+    return list(islice(own, SIGN_INS_SHOWN))
+
+
+def _is_about(entry: AuditEntry, person: StaffProfile, provider: str) -> bool:
+    details = entry.details if isinstance(entry.details, dict) else {}
+    if entry.event == Event.SIGNED_IN:
+        told = details.get(SESSION_KEY) or {}
+        return (told.get("issuer"), told.get("sub")) == (person.issuer, person.sub)
+    return entry.event != Event.SIGN_IN_REFUSED or details.get("provider") == provider
+
+
+def _groups(details: dict[str, Any]) -> str:
+    """The groups that a renewal gave and took, as in "+support −finance"."""
+    signs = {"+": "groups_won", "−": "groups_lost"}
+    return " ".join(
+        f"{sign}{name}" for sign, key in signs.items() for name in details.get(key, ())
+    )
 
 
 def of_session(session_id: str) -> list[Moment]:

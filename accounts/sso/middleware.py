@@ -143,6 +143,7 @@ def _record(request: HttpRequest, error: SocialAuthBaseException, kind: Kind) ->
             details={
                 "code": error.code,
                 "stage": error.stage,
+                "provider": getattr(error.backend, "name", ""),
                 "request": _reference(request),
             },
         )

@@ -14,6 +14,7 @@ from accounts.models import SeenDevice
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
 from accounts.sessions import live
+from accounts.sso import sign_in
 from backoffice.proxy.reload import current_routes
 
 # In the order in which people think of them.
@@ -57,10 +58,14 @@ def sessions(request: StaffRequest) -> HttpResponseBase:
     context = {
         "sessions": found,
         "news": _news(request),
-        "history": history.sign_ins_of(profile.username),
+        "history": history.sign_ins_of(profile, _provider(request)),
         "at_most": settings.SESSIONS_PER_PERSON,
     }
     return render(request, "pages/sessions.html", context)
+
+
+def _provider(request: StaffRequest) -> str:
+    return str(request.session.get(sign_in.SESSION_KEY, {}).get("provider", ""))
 
 
 def _news(request: StaffRequest) -> QuerySet[SeenDevice] | None:

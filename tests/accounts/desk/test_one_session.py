@@ -21,7 +21,7 @@ def test_page_tells_profile_timeline_and_other_sessions(desk: Client) -> None:
         "Chrome 156, Windows 10",
         "10.1.2.3",
         "u-7@example.com",
-        "Rights confirmed by the provider",
+        "Rights renewed by the provider",
         "Used from another network",
         str(other.session_id),
         "End this session",
