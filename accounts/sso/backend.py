@@ -11,6 +11,8 @@ and no token of the provider is left in the database.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jwt
@@ -124,12 +126,23 @@ class StaffOpenIdConnect(Conversation):
         return keyset.find_signer(self, id_token)
 
     def validate_and_return_id_token(self, id_token: Any, access_token: Any) -> Any:
-        try:
+        with self._types_as_expected():
             return super().validate_and_return_id_token(id_token, access_token)
+
+    def validate_and_return_refresh_id_token(
+        self, id_token: Any, access_token: Any
+    ) -> Any:
+        with self._types_as_expected():
+            return super().validate_and_return_refresh_id_token(id_token, access_token)
+
+    @contextmanager
+    def _types_as_expected(self) -> Iterator[None]:
+        """Signed or not, what is in a token need not be of the type it should be."""
+        try:
+            yield
         except SocialAuthBaseException:
             raise
         except (ValueError, TypeError, ArithmeticError, RecursionError, jwt.PyJWTError):
-            # Signed or not, what is in there need not be of the type it should be.
             raise AuthResponseError(
                 self, code="malformed_response", stage="token_validation"
             ) from None

@@ -108,6 +108,9 @@ class _Renewal:
             return self._postpone(error.code)
         except DatabaseError as error:
             return self._postpone(type(error).__name__)
+        except ValueError:
+            # A profile that no record can hold: nobody could sign in with it.
+            return self._end("too large to keep")
 
     def _keep(self, answer: dict[str, Any]) -> bool:
         """Whether the session is still there to have the new token."""

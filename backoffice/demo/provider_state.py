@@ -1,7 +1,8 @@
 """What the development identity provider remembers.
 
-Sessions and keys can be kept in a file, so that a demo started again tomorrow still
-knows the sessions the site knows. Codes and tokens live and die with the process.
+Sessions, keys and refresh tokens can be kept in a file, so that a demo started again
+tomorrow still knows the sessions the site knows. Codes and access tokens live and die
+with the process.
 """
 
 from __future__ import annotations
@@ -92,6 +93,12 @@ class RefreshToken:
     grant: Grant
     is_used: bool = False
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RefreshToken:
+        """Raises KeyError or TypeError for a key that is unknown or missing."""
+        grant = {**data["grant"], "scope": tuple(data["grant"]["scope"])}
+        return cls(Grant(**grant), bool(data["is_used"]))
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -117,12 +124,12 @@ class ProviderState:
         self.faults = Faults()
         self.requests: deque[Request] = deque(maxlen=1000)
         self.sessions: dict[str, ProviderSession] = {}
+        self._refresh: dict[str, RefreshToken] = {}
         self.keys = KeyRing() if memory is None else KeyRing(self._recall(memory))
         self._memory = memory
         self._codes: dict[str, Code] = {}
         self._spent_codes: dict[str, str] = {}
         self._access: dict[str, AccessToken] = {}
-        self._refresh: dict[str, RefreshToken] = {}
         self._pending: dict[str, Pending] = {}
         self._lock = threading.RLock()
         self.remember()
@@ -220,6 +227,7 @@ class ProviderState:
         with self._lock:
             self._access[access] = AccessToken(grant, time.time() + ACCESS_SECONDS)
             self._refresh[refresh] = RefreshToken(grant)
+            self.remember()
         return access, refresh
 
     def take_refresh(self, token: str, client_id: str) -> Grant | None:
@@ -233,6 +241,7 @@ class ProviderState:
                 self._revoke(lambda grant: grant.family == family)
                 return None
             found.is_used = True
+            self.remember()
         return found.grant
 
     def revoke_token(self, token: str, client_id: str) -> None:
@@ -264,13 +273,14 @@ class ProviderState:
     # The file
 
     def remember(self) -> None:
-        """Write sessions and keys to the file, if there is one."""
+        """Write sessions, keys and refresh tokens to the file, if there is one."""
         if self._memory is None:
             return
         with self._lock:
             data = {
                 "keys": {key.kid: key.to_pem() for key in self.keys.keys},
                 "sessions": [asdict(each) for each in self.sessions.values()],
+                "refresh": {key: asdict(each) for key, each in self._refresh.items()},
             }
             write_private(self._memory, json.dumps(data))
 
@@ -279,8 +289,11 @@ class ProviderState:
             data = json.loads(memory.read_text(encoding="utf-8"))
             sessions = [ProviderSession(**each) for each in data["sessions"]]
             keys = [SigningKey.from_pem(kid, pem) for kid, pem in data["keys"].items()]
+            tokens = {k: RefreshToken.from_json(t) for k, t in data["refresh"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             # First start, or a file nobody can use: a demo begins afresh.
             return []
         self.sessions = {each.sid: each for each in sessions if each.sub in self.staff}
+        known = self.sessions
+        self._refresh = {k: t for k, t in tokens.items() if t.grant.sid in known}
         return keys

@@ -39,6 +39,7 @@ def test_person_reads_that_an_admin_ended_it_when_and_under_what_reference() -> 
     [
         (Event.KILLED, "system", "what you may do here has changed"),
         (Event.LOGGED_OUT_BY_PROVIDER, "provider", "at the company"),
+        (Event.RENEWAL_REFUSED, "provider", "at the company"),
         (Event.LIMIT_REACHED, "haneul", "as many sessions open"),
         (Event.ENDED, "haneul", "from another browser"),
         (Event.EXPIRED, "", "has expired"),

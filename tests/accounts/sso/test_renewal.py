@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import redis
-from django.db import connection
+from django.db import DatabaseError, connection
 from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry, Revocation, User
@@ -25,7 +25,7 @@ from accounts.sessions.signals import touched
 from accounts.sso import keyset, refresh, renewal, renewal_queue
 from accounts.sso.renewal import Result
 from backoffice.demo.loopback import LoopbackServer
-from backoffice.demo.messages import Request, json_response
+from backoffice.demo.messages import Request, Response, json_response
 from backoffice.demo.provider import Provider
 from tests.accounts.sso.conftest import set_up
 from tests.accounts.sso.forger import Forger
@@ -455,6 +455,81 @@ def test_clock_of_the_provider_that_is_off_ends_nothing(
 ) -> None:
     idp.faults.add("clock-offset", seconds=seconds)
     assert_goes_on(due, renewal.renew(session_id(due)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": "soon"},
+        {"iat": [1]},
+        {"nbf": {"at": 1}},
+        {"aud": [5]},
+        {"aud": 5},
+        {"sub": 5},
+        {"iss": ["x"]},
+        {"at_hash": 1},
+    ],
+)
+def test_claims_of_no_use_change_nothing(
+    due: Person, forger: Forger, idp: Provider, changes: dict[str, Any]
+) -> None:
+    keyset.forget()
+    forger.changes = changes
+    move(idp, SUPPORT, "staff", "finance")
+    assert renewal.renew(session_id(due)) in {Result.POSTPONED, Result.ENDED}
+    record = due.session.record
+    assert record is None or record.data["profile"]["groups"] == ["staff", "support"]
+
+
+@pytest.mark.parametrize("body", ["[]", "null", '"x"', "{}", "[" * 100_000, "\0", ""])
+def test_garbage_in_place_of_tokens_ends_nothing(
+    due: Person, monkeypatch: pytest.MonkeyPatch, settings: Settings, body: str
+) -> None:
+    def respond(request: Request) -> Response:
+        headers = (("Content-Type", "application/json"),)
+        return Response(200, headers, body.encode())
+
+    server = LoopbackServer(respond).start()
+    monkeypatch.setattr(
+        renewal.StaffOpenIdConnect, "refresh_token_url", lambda self: server.origin
+    )
+    try:
+        assert_goes_on(due, renewal.renew(session_id(due)))
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("value", [None, 5, "", ["x"], "x" * 20_000])
+def test_refresh_token_of_no_use_leaves_the_old_one(
+    due: Person, monkeypatch: pytest.MonkeyPatch, value: Any
+) -> None:
+    first, ask = held(due)[0], refresh.ask
+    monkeypatch.setattr(
+        refresh, "ask", lambda *args: {**ask(*args), "refresh_token": value}
+    )
+    assert renewal.renew(session_id(due)) is Result.RENEWED
+    assert held(due)[0] == first
+
+
+def test_profile_that_no_record_can_hold_ends_the_session(
+    due: Person, idp: Provider
+) -> None:
+    move(idp, SUPPORT, "staff", *(f"group {number}" * 20 for number in range(1000)))
+    assert_ended(due, renewal.renew(session_id(due)))
+
+
+def test_sql_that_is_away_ends_nothing(
+    due: Person, idp: Provider, travel: Travel
+) -> None:
+    identifier = session_id(due)
+    with connection.execute_wrapper(refuse):
+        assert renewal.renew(identifier) is Result.POSTPONED
+    travel.shift(61)
+    assert renewal.renew(identifier) is Result.RENEWED
+
+
+def refuse(*args: Any) -> None:
+    raise DatabaseError("away")
 
 
 def test_auth_time_before_that_of_the_sign_in_is_not_believed(

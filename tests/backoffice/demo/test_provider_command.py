@@ -64,18 +64,23 @@ def test_provider_beyond_loopback_cannot_be_made() -> None:
         Provider(host="0.0.0.0")  # noqa: S104 - refused
 
 
-def test_memory_keeps_sessions_and_keys(tmp_path: Path) -> None:
+def test_memory_keeps_sessions_keys_and_refresh_tokens(tmp_path: Path) -> None:
     client = Client("a", "b", ("http://localhost:8000/back",))
     memory, port = tmp_path / "memory.json", free_port()
     first = Provider(clients=[client], memory=memory, port=port).start()
     party = Party(first, client)
-    party.sign_in(SEOYEON.sub)
+    used = party.tokens(SEOYEON.sub)["refresh_token"]
+    unused = party.refresh(used).json()["refresh_token"]
     first.stop()
     assert memory.stat().st_mode & 0o777 == 0o600
     with Provider(clients=[client], memory=memory, port=port) as second:
         assert second.sessions == first.sessions
         assert second.state.keys.jwks() == first.state.keys.jwks()
         assert "code" in parameters_of(party.ask())
+        party.provider = second
+        assert second.state.knows_refresh(unused)
+        assert party.refresh(unused).status_code == 200
+        assert party.refresh(used).json() == {"error": "invalid_grant"}
     party.close()
 
 
