@@ -41,6 +41,15 @@ WORDS: dict[str, str | Promise] = {
     Event.EXPIRED: _("Expired"),
     Event.LOGGED_OUT_BY_PROVIDER: _("Signed out by the provider"),
     Event.CALL_REFUSED: _("Call refused"),
+    Event.BULK_KILLED: _("Many ended by a security admin"),
+    Event.LOGOUT_REFUSED: _("Logout by the provider refused"),
+    Event.RIGHTS_CHANGED: _("Rights changed"),
+    Event.STORE_LOST: _("Session store lost"),
+    Event.STORE_BACK: _("Session store back"),
+    Event.PURGED: _("Session store tidied"),
+    Event.REPAIRED: _("Session store repaired"),
+    Event.AUDIT_EXPORTED: _("Audit exported"),
+    Event.AUDIT_TRIMMED: _("Audit trimmed"),
     Event.CUT_OFF: _("Everyone ended by a security admin"),
 }
 SIGN_INS = (Event.SIGNED_IN, Event.SIGN_IN_REFUSED, Event.LIMIT_REACHED)

@@ -1,22 +1,75 @@
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import TYPE_CHECKING, Any
 
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from accounts import history
+from accounts.audit import Event
 from accounts.desk.read_only import ReadOnlyAdmin
 from accounts.models import AuditEntry
+
+if TYPE_CHECKING:
+    Entries = QuerySet[AuditEntry]
+
+
+class EventFilter(admin.SimpleListFilter):
+    """By event. Django's own would look through the whole table for what there is."""
+
+    title = _("event")
+    parameter_name = "event"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(event.value, history.words(event)) for event in Event]
+
+    def queryset(self, request: HttpRequest, queryset: Entries) -> Entries:
+        return queryset.filter(event=self.value()) if self.value() else queryset
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
+    """Every entry, to be read, searched and narrowed, and nothing else."""
+
     list_display = (
+        "pk",
         "at",
-        "event",
+        "what",
         "actor",
         "subject",
-        "session_id",
+        "session",
         "address",
         "reason",
     )
-    list_filter = ("event",)
-    search_fields = ("=subject", "=actor", "=session_id")
-    date_hierarchy = "at"
+    list_filter = ("at", EventFilter)
+    search_fields = ("=subject", "=actor", "=session_id", "=address")
+    search_help_text = _(
+        "The number of an entry, a user name, a session id or an address, in full."
+    )
+    # One count a page is enough.
+    show_full_result_count = False
+    sortable_by = ("pk", "at")
+
+    @admin.display(description=_("event"))
+    def what(self, entry: AuditEntry) -> str:
+        return history.words(entry.event)
+
+    @admin.display(description=_("session"))
+    def session(self, entry: AuditEntry) -> str:
+        if not entry.session_id:
+            return ""
+        address = reverse("admin:accounts_livesession_change", args=[entry.session_id])
+        return format_html('<a href="{}">{}</a>', address, entry.session_id)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Entries, search_term: str
+    ) -> tuple[Entries, bool]:
+        """By number, where it is one: the reference that ended people are shown."""
+        term = search_term.strip()
+        if term.isdecimal() and len(term) <= 12:
+            return queryset.filter(pk=int(term)), False
+        return super().get_search_results(request, queryset, search_term)

@@ -54,3 +54,7 @@ def test_groups_that_a_renewal_changed_are_told() -> None:
     record(Event.RENEWED, session_id="a" * 24, details={"groups_won": ["support"]})
     (moment,) = history.of_session("a" * 24)
     assert moment.groups == "+support"
+
+
+def test_every_event_has_words() -> None:
+    assert [event for event in Event if event not in history.WORDS] == []

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from accounts.audit import Event, record
+from accounts.models import AuditEntry
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+AUDIT = "/admin/accounts/auditentry/"
+
+
+@pytest.fixture
+def entry() -> AuditEntry:
+    record(Event.SIGNED_OUT, subject="somebody", session_id="b" * 24)
+    record(
+        Event.KILLED,
+        actor="kim",
+        subject="lee",
+        session_id="a" * 24,
+        address="203.0.113.7",
+        reason="stolen laptop",
+    )
+    return AuditEntry.objects.get(event=Event.KILLED)
+
+
+@pytest.mark.parametrize(
+    "text", ["{0.pk}", "kim", "lee", "{0.session_id}", "203.0.113.7"]
+)
+def test_search_finds_the_one_and_not_the_other(
+    desk: Client, entry: AuditEntry, text: str
+) -> None:
+    page = desk.get(AUDIT, {"q": text.format(entry)}).content.decode()
+    assert "stolen laptop" in page
+    assert "somebody" not in page
+
+
+@pytest.mark.parametrize(
+    "query", [{"event": "session:killed"}, {"at__gte": "2020-01-01"}]
+)
+def test_filters_by_event_and_date(
+    desk: Client, entry: AuditEntry, query: dict[str, str]
+) -> None:
+    page = desk.get(AUDIT, query).content.decode()
+    assert "stolen laptop" in page
+    assert ("somebody" in page) == ("event" not in query)
+
+
+def test_entry_leads_to_its_session_and_back(desk: Client, entry: AuditEntry) -> None:
+    assert (
+        f"/admin/accounts/livesession/{'a' * 24}/" in desk.get(AUDIT).content.decode()
+    )
+    page = desk.get(f"{AUDIT}{entry.pk}/change/").content.decode()
+    assert "stolen laptop" in page
+    assert 'name="_save"' not in page
+
+
+def test_nobody_changes_an_entry(desk: Client, entry: AuditEntry) -> None:
+    for path in (f"{entry.pk}/change/", f"{entry.pk}/delete/", "add/"):
+        assert (
+            desk.post(AUDIT + path, {"reason": "x", "post": "yes"}).status_code == 403
+        )
+    assert AuditEntry.objects.get(pk=entry.pk).reason == "stolen laptop"
