@@ -37,7 +37,7 @@ def test_search_finds_the_one_and_not_the_other(
 
 
 @pytest.mark.parametrize(
-    "query", [{"event": "session:killed"}, {"at__gte": "2020-01-01"}]
+    "query", [{"event": "session:killed"}, {"at__gte": "2020-01-01 00:00:00+00:00"}]
 )
 def test_filters_by_event_and_date(
     desk: Client, entry: AuditEntry, query: dict[str, str]
