@@ -31,6 +31,7 @@ ENDS = (
     Event.EXPIRED,
     Event.LOGGED_OUT_BY_PROVIDER,
     Event.LIMIT_REACHED,
+    Event.RENEWAL_REFUSED,
 )
 
 

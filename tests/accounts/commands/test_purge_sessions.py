@@ -10,7 +10,8 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from accounts import keys
-from accounts.models import Revocation, User
+from accounts.audit import Event
+from accounts.models import AuditEntry, Revocation, User
 from tests.accounts.sessions.conftest import begin, is_live
 from tests.conftest import Travel, use_store
 
@@ -37,6 +38,8 @@ def test_without_arguments_it_removes_the_dead_and_ends_nobody(travel: Travel) -
     assert purge("--dry-run")["purged"] == 1
     assert purge() == {"schema": 1, "dry_run": False, "purged": 1, "live": 1}
     assert is_live(stays)
+    entry = AuditEntry.objects.get(event=Event.PURGED)
+    assert (entry.actor, entry.details) == ("purge_sessions", {"removed": 1})
 
 
 def test_dry_run_shows_the_same_number_and_ends_nothing(user: User) -> None:
@@ -85,6 +88,8 @@ def test_check_finds_strays_and_repair_mends_them(store: redis.Redis) -> None:
     store.zrem(keys.BY_END, bytes.fromhex(str(session.session_id)))
     assert exit_code("--check") == 1
     assert purge("--repair")["hidden"] == 1
+    entry = AuditEntry.objects.get(event=Event.REPAIRED)
+    assert entry.details == {"hidden": 1, "haunting": 0}
     assert purge("--check") == {
         "schema": 1,
         "dry_run": False,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from accounts import keys
+from accounts.audit import Entry, Event
+from accounts.sessions import seal
 from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
 from backoffice.proxy import gate, judgement, middleware
 from backoffice.proxy.errors import GATE_HEADER, Refusal
@@ -348,7 +351,16 @@ def test_a_refusal_of_note_waits_to_be_audited_and_another_does_not(
     ask("/api/proxy/members/1", profile=LEE)
     ask("/api/proxy/nowhere/1", profile=LEE)
     ask("/api/proxy/members/1", profile=None)
-    assert store.hlen(keys.HELD_ENTRIES) == 1
+    (entry,) = held(store)
+    assert (entry.event, entry.reason) == (Event.CALL_REFUSED, "not-allowed")
+    assert entry.details["path"] == "/api/proxy/members/1"
+
+
+def held(store: redis.Redis) -> list[Entry]:
+    """What waits in the store until SQL takes it."""
+    sealed = store.hgetall(keys.HELD_ENTRIES).values()
+    found = [json.loads(seal.unseal(keys.HELD_ENTRIES, each)) for each in sealed]
+    return [Entry.from_json(content) for content in found]
 
 
 def test_a_path_cannot_forge_a_line_in_the_log(
