@@ -107,6 +107,7 @@ def _words(*words: str | None) -> str:
     return " ".join(word for word in words if word)
 
 
+@lru_cache(maxsize=4096)
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)

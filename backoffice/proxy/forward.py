@@ -89,11 +89,14 @@ class _UpstreamFields(HttpResponseBase):
         # Django calls untyped content text/html. What has no type keeps none.
         del self["Content-Type"]
         self.repeated = []
+        # Past Django's check of each: headers.from_upstream has made a stricter one.
+        store = self.headers._store
         for name, value in fields:
-            if name in self.headers:
+            known = name.lower()
+            if known in store:
                 self.repeated.append((name, value))
             else:
-                self.headers[name] = value
+                store[known] = (name, value)
         return self
 
     def items(self) -> Any:
@@ -182,7 +185,7 @@ def _prepare(
         **origin_fields(
             client_address(request),
             str(request.scheme),
-            request.get_host(),
+            getattr(request, "gate_host", None) or request.get_host(),
             getattr(request, "request_id", None),
         ),
         **identity,

@@ -47,7 +47,8 @@ _VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
 _READABLE = "!#$&'()*+/:;=?@[]^`{|}"
 
 
-def identity_fields(profile: StaffProfile, session_id: str) -> dict[str, str]:
+@lru_cache(maxsize=1024)
+def identity_fields(profile: StaffProfile, session_id: str) -> Mapping[str, str]:
     """Who is calling, as the upstream may believe it.
 
     Values are percent-encoded UTF-8 (RFC 3986, 2.1), because a field value is ASCII

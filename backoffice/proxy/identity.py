@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from backoffice.proxy.gate import GatePass
 from backoffice.proxy.headers import identity_fields
 from backoffice.proxy.identity_token import identity_token
@@ -8,7 +10,7 @@ from backoffice.proxy.route_values import Identity
 TOKEN_HEADER = "X-Staff-Token"  # noqa: S105 - the name of a field
 
 
-def fields_for(granted: GatePass) -> dict[str, str]:
+def fields_for(granted: GatePass) -> Mapping[str, str]:
     """The fields that tell this route's upstream who is calling, as it asked for it."""
     route = granted.route
     if route.identity is Identity.HEADERS:

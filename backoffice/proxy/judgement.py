@@ -43,6 +43,7 @@ def judge(request: HttpRequest, target: str) -> GatePass:
         host = request.get_host()
     except DisallowedHost:
         raise Refused(Refusal.BAD_HOST) from None
+    request.gate_host = host  # type: ignore[attr-defined]
     # The view is chosen by the decoded path. It must be the one that is judged.
     if read_target(target, host).decoded() != request.path_info.rstrip("/"):
         raise AmbiguousPath("server")

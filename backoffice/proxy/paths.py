@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from backoffice.proxy.errors import AmbiguousPath
@@ -62,6 +63,7 @@ def is_proxy_path(path: str) -> bool:
         return True
 
 
+@lru_cache(maxsize=2048)
 def read_target(target: str, host: str) -> ProxyPath:
     """The route and suffix that a raw request target names (RFC 9112, 3.2).
 

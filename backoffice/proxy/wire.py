@@ -39,7 +39,7 @@ def send(
     they shall be sent; framing is added here. Raises OSError (which requests' own
     errors are), and whatever the request's body raises while it is read.
     """
-    return cast(Answer, _adapter_for(address, ca_file).send(request, call=call).raw)
+    return _adapter_for(address, ca_file).exchange(request, call)
 
 
 class UpstreamAdapter(BaseAdapter):
@@ -53,18 +53,22 @@ class UpstreamAdapter(BaseAdapter):
     def send(  # type: ignore[override]
         self, request: requests.PreparedRequest, *, call: Call, **_: Any
     ) -> requests.Response:
+        answer = self.exchange(request, call)
+        response = requests.Response()
+        response.status_code, response.raw = answer.status, answer
+        return response
+
+    def exchange(self, request: requests.PreparedRequest, call: Call) -> Answer:
+        """As `send`, without a requests.Response around the answer."""
         connection = self._connection(call)
         call.socket = connection.sock
         try:
             self._say(connection, request, call)
-            answer = Answer(connection, call, str(request.method), self._take_back)
+            return Answer(connection, call, str(request.method), self._take_back)
         except BaseException:
             call.socket = None
             connection.close()
             raise
-        response = requests.Response()
-        response.status_code, response.raw = answer.status, answer
-        return response
 
     def close(self) -> None:
         while self.idle:

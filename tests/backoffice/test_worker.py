@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from backoffice.demo.children import Child, wait_until
+from backoffice.demo.ports import lasting_port, port_is_free
+from tests.journeys.site import ROOT
+
+APPLICATION = """
+import threading
+def application(environment, start):
+    body = str(threading.get_ident()).encode()
+    start("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """One worker with two threads."""
+    folder = tmp_path_factory.mktemp("worker")
+    (folder / "threads.py").write_text(APPLICATION, encoding="utf-8")
+    port = lasting_port()
+    command = [sys.executable, "-m", "gunicorn", "threads"]
+    command += ["-k", "backoffice.worker.LingeringWorker", "--threads", "2"]
+    command += ["-b", f"127.0.0.1:{port}", "--pythonpath", f"{ROOT},{folder}"]
+    server = Child("worker", command, log=folder / "log", folder=folder)
+    try:
+        wait_until(lambda: not port_is_free(port) or not server.is_alive(), 20)
+        assert server.is_alive(), server.last_lines()
+        yield port
+    finally:
+        server.stop()
+
+
+def ask(sock: socket.socket) -> bytes:
+    sock.sendall(GET)
+    return answer(sock)
+
+
+def answer(sock: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received or received.endswith(b"\r\n\r\n"):
+        data = sock.recv(4096)
+        if not data:
+            break
+        received += data
+    return received.partition(b"\r\n\r\n")[2]
+
+
+def opened(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), 10)
+
+
+def test_more_connections_than_threads_are_all_served(port: int) -> None:
+    lines = [opened(port) for _ in range(6)]
+    for _ in range(20):
+        for line in lines:
+            line.sendall(GET)
+        assert all(answer(line).isdigit() for line in lines)
+    for line in lines:
+        line.close()
+
+
+def test_a_connection_that_pauses_is_served_again(port: int) -> None:
+    with closing(opened(port)) as first, closing(opened(port)) as second:
+        for _ in range(3):
+            assert ask(first).isdigit()
+            assert ask(second).isdigit()
+
+
+def test_two_calls_at_once_are_answered_in_turn(port: int) -> None:
+    with closing(opened(port)) as sock:
+        sock.sendall(GET + GET)
+        received = b""
+        while received.count(b"200 OK") < 2:
+            received += sock.recv(4096)
+
+
+def test_a_client_that_leaves_costs_no_thread(port: int) -> None:
+    for _ in range(8):
+        sock = opened(port)
+        assert ask(sock).isdigit()
+        sock.close()
+    with closing(opened(port)) as sock:
+        assert ask(sock).isdigit()
