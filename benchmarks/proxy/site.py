@@ -49,13 +49,21 @@ class Site:
         )
         self.environment = self._environment(places)
         self.cookie = self.dead_cookie = ""
+        self.child: Child | None = None
+
+    @property
+    def server(self) -> Child:
+        """The running web server. Raises RuntimeError before the start."""
+        if self.child is None:
+            raise RuntimeError("the site has not been started")
+        return self.child
 
     def start(self, provider: Provider) -> None:
         """Migrate, collect, serve, and sign somebody in."""
         provider.state.clients[CLIENT_ID] = self.client
         self.manage("migrate", "--noinput", "-v0")
         self.manage("collectstatic", "--noinput", "-v0")
-        self.server = Child(
+        self.child = Child(
             "site",
             [sys.executable, "-m", "gunicorn", "-c", "backoffice/server.py"],
             log=self.folder / "log",
@@ -67,8 +75,8 @@ class Site:
         self.dead_cookie = f"{COOKIE}={self._ended_session()}"
 
     def stop(self) -> None:
-        if server := getattr(self, "server", None):
-            server.stop(10)
+        if self.child is not None:
+            self.child.stop(10)
 
     def manage(self, *arguments: str) -> str:
         """What a management command prints. Raises CalledProcessError."""

@@ -33,6 +33,8 @@ def circumstances(rounds: int, seconds: int, load: float) -> str:
             f" subject, and {THREADS} threads in each process of the Python ones",
             "- medians of the rounds, lowest and highest behind them; CPU is the"
             " subject's own processes, in µs a request",
+            "- h3 with its forwarding by hand on undici is no peer of the targets, but"
+            " what Node can do at most",
         ]
     )
 
