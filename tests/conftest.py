@@ -14,7 +14,7 @@ from django_redis.pool import ConnectionFactory
 from pytest_django.fixtures import Settings
 
 from accounts.audit import triggers, writing
-from accounts.sessions import clock, fence, ledger, outages
+from accounts.sessions import clock, connections, fence, ledger, outages
 from backoffice.demo.store import EmbeddedStore
 from backoffice.env import StoreAddress
 
@@ -91,6 +91,7 @@ def _fresh_process(tmp_path: Path) -> Iterator[None]:
     fence.forget()
     ledger._caught_up = 0.0
     outages.forget()
+    connections.forget()
     writing.waiting.clear()
     yield
     clock.reset()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cache
 from itertools import count
 from queue import Empty
@@ -41,6 +40,7 @@ from redis.retry import Retry
 
 from accounts.sessions import fence, outages
 from accounts.sessions.errors import StoreUnavailable
+from accounts.sessions.pool import Pool
 
 log = logging.getLogger(__name__)
 
@@ -67,22 +67,32 @@ _CAUSES: tuple[tuple[type[Exception], str], ...] = (
 _MISREAD = (TypeError, ValueError, LookupError, AttributeError, MemoryError)
 PARSER = "accounts.sessions.deadline.DeadlineParser"
 _tickets = count()
+_found: tuple[object, Any] = (None, None)
 
 
 def client() -> Any:
     """The raw client of the session store (`redis.Redis` or `RedisCluster`)."""
-    return get_redis_connection(settings.SESSION_STORE_ALIAS)
+    global _found
+    # Clients share one pool for the whole process; what django-redis goes through to
+    # hand out another one for each thread costs a tenth of a gate check.
+    if _found[0] is not settings.CACHES:
+        _found = (settings.CACHES, get_redis_connection(settings.SESSION_STORE_ALIAS))
+    return _found[1]
 
 
-@contextmanager
-def answering() -> Iterator[None]:
-    """Turns every failure to get an answer into StoreUnavailable, logged once.
+def forget() -> None:
+    """Starts anew, as a new process does."""
+    global _found
+    _found = (None, None)
 
-    Only questions to the store belong inside: what goes wrong here is the store's.
-    """
-    try:
-        yield
-    except (RedisError, OSError, *_MISREAD) as error:
+
+class _Answering:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if not isinstance(error, (RedisError, OSError, *_MISREAD)):
+            return
         cause = _cause(error)
         if cause == "nonsense":
             _hang_up()
@@ -91,6 +101,18 @@ def answering() -> Iterator[None]:
             outages.note(cause)
         log.warning("store_unavailable cause=%s error=%s", cause, type(error).__name__)
         raise StoreUnavailable(cause) from error
+
+
+_answering = _Answering()
+
+
+def answering() -> AbstractContextManager[None]:
+    """A context whose every failure to get an answer is a StoreUnavailable, logged.
+
+    Only questions to the store belong inside: what goes wrong here is the store's.
+    """
+    # Keeps nothing, so that one will do; a generator for each costs more than the rest.
+    return _answering
 
 
 def ask(script: str, names: list[str], arguments: list[Any]) -> list[Any]:
@@ -130,7 +152,9 @@ def ask_about(value: str, mark: str) -> tuple[Any, Any, Any]:
         found, expiry, other = ask(_ABOUT, [value, mark], [])
         return found, expiry, other
     ticket = b"%d" % next(_tickets)
-    connection = store.connection_pool.get_connection()
+    pool = store.connection_pool
+    is_ours = isinstance(pool, Pool)
+    connection = pool.take() if is_ours else pool.get_connection()
     try:
         question = _question(value.encode(), mark.encode(), ticket)
         connection.send_packed_command((question,), check_health=False)
@@ -142,7 +166,10 @@ def ask_about(value: str, mark: str) -> tuple[Any, Any, Any]:
         connection.disconnect()
         raise
     finally:
-        store.connection_pool.release(connection)
+        if is_ours:
+            pool.give(connection)
+        else:
+            pool.release(connection)
     return found, expiry, other
 
 
@@ -223,7 +250,7 @@ def _bounded(options: dict[str, Any]) -> dict[str, Any]:
 def single(options: dict[str, Any]) -> ConnectionFactory:
     """One server. Threads wait for a free connection, but not for long."""
     options = _bounded(options)
-    options["CONNECTION_POOL_CLASS"] = "redis.connection.BlockingConnectionPool"
+    options["CONNECTION_POOL_CLASS"] = "accounts.sessions.pool.Pool"
     options["CONNECTION_POOL_KWARGS"]["timeout"] = settings.STORE_TIMEOUT_SECONDS
     return ConnectionFactory(options)
 

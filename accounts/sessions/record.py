@@ -32,6 +32,7 @@ from accounts.sessions.seal import NotSealed
 FORM = 2
 HEAD = struct.Struct(">B12sQQI12s12s")
 NONE = bytes(12)
+_decode = json.JSONDecoder().raw_decode
 CLOCK_LEEWAY_SECONDS = 60
 
 
@@ -87,7 +88,7 @@ class Record:
             began / 1000,
             ends / 1000,
             idle,
-            json.loads(content[HEAD.size :].decode()),
+            _decode(content[HEAD.size :].decode())[0],
             None if person == NONE else keys.named("p", person),
             None if origin == NONE else keys.named("o", origin),
         )
