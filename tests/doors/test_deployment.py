@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,10 +19,12 @@ from cryptography.x509.oid import NameOID
 
 from backoffice.demo.ports import lasting_port
 from tests import nginx
-from tests.doors.house import House
+from tests.doors.house import Door, House
+from tests.doors.server import running_nginx
 from tests.journeys.site import ROOT
 
 EXAMPLE = ROOT / "deploy" / "nginx" / "example.conf"
+DOCS = ROOT / "docs" / "doors.md"
 ADDRESS = "127.0.0.1:9000"
 
 
@@ -70,6 +75,26 @@ def test_plain_forward_auth_gets_no_keys(house: House, tmp_path: Path) -> None:
     assert not (tmp_path / "gate.json").exists()
 
 
+def test_the_script_needs_a_store_user_that_can_only_read(
+    house: House, key: str, tmp_path: Path
+) -> None:
+    (rule,) = re.findall(r"ACL SETUSER nginx (.*)", DOCS.read_text(encoding="utf-8"))
+    store = redis.Redis.from_url(house.site.store.url)
+    store.execute_command("ACL", "SETUSER", "nginx", "reset", *rule.split())
+    url = house.site.store.url.replace("://", "://nginx:PASSWORD@")
+    reader = replace(
+        house.site, environment=house.site.environment | {"REDIS_URL": url}
+    )
+    try:
+        with running_nginx(reader, tmp_path, "script") as address:
+            door = Door(replace(house, site=reader), "script", address)
+            assert door.ask("/api/proxy/echo/", key=key).status == 200
+            assert door.ask("/api/proxy/echo/", key="a" * 32).status == 401
+    finally:
+        store.execute_command("ACL", "DELUSER", "nginx")
+        store.close()
+
+
 @pytest.mark.parametrize(
     ("url", "word"),
     [
@@ -80,14 +105,7 @@ def test_plain_forward_auth_gets_no_keys(house: House, tmp_path: Path) -> None:
 def test_a_store_that_the_script_cannot_ask_is_refused(
     house: House, tmp_path: Path, url: str, word: str
 ) -> None:
-    environment = {**house.site.environment, "REDIS_URL": url}
-    house.site.environment, before = environment, house.site.environment
-    try:
-        found = house.site.manage(
-            "export_nginx", str(tmp_path), "--door", "script", check=False
-        )
-    finally:
-        house.site.environment = before
+    found = manage(house, {"REDIS_URL": url}, str(tmp_path), "--door", "script")
     assert found.returncode == 1
     assert word in found.stderr
     assert list(tmp_path.iterdir()) == []
@@ -98,17 +116,18 @@ def test_a_route_with_cookies_is_left_to_door_1(house: House, tmp_path: Path) ->
     routes.write_text(
         '[[route]]\nname = "a"\nupstream = "http://x"\ncookies = ["theme"]\n'
     )
-    before = house.site.environment
-    house.site.environment = {**before, "ROUTES_FILE": str(routes)}
-    try:
-        found = house.site.manage(
-            "export_nginx", str(tmp_path / "made"), "--door", "check", check=False
-        )
-    finally:
-        house.site.environment = before
+    changes = {"ROUTES_FILE": str(routes)}
+    found = manage(house, changes, str(tmp_path / "made"), "--door", "check")
     assert found.returncode == 1
     assert "routes.toml:" in found.stderr
     assert "cookies" in found.stderr
+
+
+def manage(
+    house: House, changes: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    site = replace(house.site, environment=house.site.environment | changes)
+    return site.manage("export_nginx", *arguments, check=False)
 
 
 def write_certificate(folder: Path) -> None:
