@@ -12,8 +12,8 @@ local FORM, HEAD_BYTES, HEADER_BYTES = 2, 57, 17
 local MOST_BYTES = 64 * 1024
 local KEPT = 2000
 
--- Not a cache of answers: the store is asked each time which value it has. Only one that
--- is still the same write need not be sent and deciphered anew.
+-- Not a cache of answers: the store is asked for the value each time. Only one that is
+-- the same to the last byte need not be deciphered anew.
 local kept = assert(lrucache.new(KEPT))
 local secrets, leeway
 local hex = {}
@@ -115,14 +115,10 @@ local function parsed(id, content)
     }
 end
 
--- The record of the value that begins so, if it was opened before.
-function _M.known(id, header)
-    local known = kept:get(id)
-    return known and known.header == header and known or nil
-end
-
 -- The record in a value; nil for what was not sealed by us for this id.
 function _M.opened(id, sealed)
+    local known = kept:get(id)
+    if known and known.sealed == sealed then return known end
     local content, problem = unsealed(id, sealed)
     local record
     if content then record, problem = parsed(id, content) end
@@ -130,7 +126,7 @@ function _M.opened(id, sealed)
         ngx.log(ngx.WARN, "session_refused session_id=", id, " because=", problem)
         return nil
     end
-    record.header = sub(sealed, 1, HEADER_BYTES)
+    record.sealed = sealed
     kept:set(id, record)
     return record
 end

@@ -30,38 +30,24 @@ local function tell_of_use(id, key)
     if notes:add("use:" .. id, true, USE_SECONDS * 2) then timer_at(0, note_use, key) end
 end
 
--- The record that is stored, as far as it can be opened, with the store's expiry and
--- cut-off in ms; nil and true when the store cannot say.
-local function stored(ids)
-    local answers = store.ask(ids)
-    if not answers then return nil, true end
-    for place, id in ipairs(ids) do
-        local answer = answers[place]
-        if answer[3] ~= "" then
-            local found = record.known(id, answer[3])
-            if not found then
-                answers = store.ask({ id }, true)
-                if not answers then return nil, true end
-                answer = answers[1]
-                found = answer[3] ~= "" and record.opened(id, answer[3]) or nil
-            end
-            if found then return found, answer[1], answer[2] end
-        end
-    end
-    return nil
-end
-
 -- The record of a live session; nil when there is none; nil and true when the store
 -- cannot say, which never means "none". `looking` is no use of it.
 function _M.live(key, looking)
-    local found, expiry, cutoff = stored(record.ids(key))
-    if not found then return nil, expiry end
+    local ids = record.ids(key)
+    local answers = store.ask(ids)
+    if not answers then return nil, true end
     local moment = floor(now() * 1000)
-    if not found.profile or not record.is_live(found, expiry, cutoff, moment) then return nil end
-    if not looking and moment - record.last_used(found, expiry) >= touch_ms then
-        tell_of_use(found.id, key)
+    for place, id in ipairs(ids) do
+        local expiry, cutoff, value = unpack(answers[place])
+        local found = value ~= "" and record.opened(id, value)
+        if found and found.profile and record.is_live(found, expiry, cutoff, moment) then
+            if not looking and moment - record.last_used(found, expiry) >= touch_ms then
+                tell_of_use(id, key)
+            end
+            return found
+        end
     end
-    return found
+    return nil
 end
 
 return _M

@@ -12,13 +12,9 @@ local byte, sub, find, match = string.byte, string.sub, string.find, string.matc
 local tonumber, concat, ipairs = tonumber, table.concat, ipairs
 
 local POOL = 128
--- The part of a sealed value that is never the same twice (seal.py): it names one write
--- of one value, so whoever has opened that one need not be sent it again.
-local HEADER_BYTES = 17
 local MOST_BYTES = 128 * 1024
--- A live session under no cut-off, or under one, in a single piece: nearly every answer.
-local USUAL = "^%$17\r\n(" .. string.rep(".", HEADER_BYTES) .. ")\r\n"
-    .. ":(%d+)\r\n%$%-?%d+\r\n(%d*)\r?\n?%$%d+\r\n(%S+)\r\n$"
+-- What follows the value when an answer came whole: nearly always.
+local AFTER_VALUE = "^\r\n:(%-?%d+)\r\n%$%-?%d+\r\n(%d*)\r?\n?%$%d+\r\n(%S+)\r\n$"
 
 local _M = {}
 local config, greeting, greetings, tickets, prefix
@@ -47,14 +43,13 @@ function _M.start(door)
     greeting = concat(steps) .. command("INFO", "server")
 end
 
--- What is asked about one session: its value or only the header of it, when the store
--- will forget it, and the cut-off it is under. Not one moment but three, in the order in
--- which each can only make the answer stricter.
-local function question(id, whole, ticket)
+-- What is asked about one session: its value, when the store will forget it, and the
+-- cut-off it is under. Not one moment but three, in the order in which each can only make
+-- the answer stricter.
+local function question(id, ticket)
     local shard = sub(id, 1, 1)
     local name = "$33\r\nbo:{" .. shard .. "}:s:" .. id .. "\r\n"
-    return (whole and "*2\r\n$3\r\nGET\r\n" .. name
-            or "*4\r\n$8\r\nGETRANGE\r\n" .. name .. "$1\r\n0\r\n$2\r\n16\r\n")
+    return "*2\r\n$3\r\nGET\r\n" .. name
         .. "*2\r\n$11\r\nPEXPIRETIME\r\n" .. name
         .. "*2\r\n$3\r\nGET\r\n$13\r\nbo:{" .. shard .. "}:cutoff\r\n"
         .. "*2\r\n$4\r\nECHO\r\n$" .. #ticket .. "\r\n" .. ticket .. "\r\n"
@@ -130,8 +125,8 @@ local function connect(run_id)
     return sock, false
 end
 
--- Takes one text or number off what came, and asks for more when that is needed. What is
--- absent is "", as it is for GETRANGE. Gives it and the place after it.
+-- Takes one text or number off what came, and asks for more when that is needed; "" is
+-- what is absent. Gives it, all that came, and the place after it.
 local function take(sock, data, place)
     local last = find(data, "\r\n", place, true)
     while not last do
@@ -155,24 +150,29 @@ local function take(sock, data, place)
     return sub(data, from, from + size - 1), data, from + size + 2
 end
 
--- For each id { expiry, cut-off, header or value }; nil and a problem.
-local function exchange(sock, ids, whole)
+-- The answer to one question that came whole, as nearly every answer does.
+local function usual(data, ticket)
+    local size, from = match(data, "^%$(%d+)\r\n()")
+    if not size then return nil end
+    local expiry, cutoff, echo = match(data, AFTER_VALUE, from + size)
+    if echo ~= ticket then return nil end
+    return { tonumber(expiry), tonumber(cutoff) or 0, sub(data, from, from + size - 1) }
+end
+
+-- For each id { expiry, cut-off, value }; nil and a problem.
+local function exchange(sock, ids)
     tickets = tickets + 1
     prefix = prefix or ngx.worker.pid() .. "."
     local ticket = prefix .. tickets
     local asked = {}
-    for place, id in ipairs(ids) do asked[place] = question(id, whole, ticket) end
+    for place, id in ipairs(ids) do asked[place] = question(id, ticket) end
     local sent, problem = sock:send(#asked == 1 and asked[1] or concat(asked))
     if not sent then return nil, problem end
     local data
     data, problem = sock:receiveany(MOST_BYTES)
     if not data then return nil, problem end
-    if #ids == 1 and not whole then
-        local value, expiry, cutoff, echo = match(data, USUAL)
-        if echo == ticket then
-            return { { tonumber(expiry), tonumber(cutoff) or 0, value } }
-        end
-    end
+    local only = #ids == 1 and usual(data, ticket)
+    if only then return { only } end
     local answers, place = {}, 1
     for number in ipairs(ids) do
         local found = {}
@@ -196,10 +196,9 @@ local function fail(problem)
     return nil
 end
 
--- For each id what the store has: { expiry in ms, cut-off in ms, value or "" }, of the
--- value only the header unless it is asked for as a `whole`. Nil when the store cannot
--- say, or may not be believed.
-function _M.ask(ids, whole)
+-- For each id what the store has: { expiry in ms, cut-off in ms, value or "" }. Nil when
+-- the store cannot say, or may not be believed.
+function _M.ask(ids)
     local again = false
     while true do
         local run_id = fence.standing() or fence.raise()
@@ -214,7 +213,7 @@ function _M.ask(ids, whole)
                 return fail(reused)
             end
         else
-            local answers, problem = exchange(sock, ids, whole)
+            local answers, problem = exchange(sock, ids)
             if answers then
                 sock:setkeepalive()
                 return answers
