@@ -46,8 +46,11 @@ class WatchedSession(SessionStore):
         if self._record is None or self._record.person is None:
             return data
         present = Browser.of(self._request).as_remembered()
+        first = change.began_in(data)
+        if present == first:
+            return data
         known = change.changes_in(data)
-        browsers = (change.began_in(data), *(each.browser for each in known))
+        browsers = (first, *(each.browser for each in known))
         events = _events(present, browsers)
         if not events or len(known) == CHANGES_AT_MOST:
             return data
