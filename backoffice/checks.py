@@ -30,8 +30,15 @@ def check_site(**kwargs: Any) -> list[CheckMessage]:
     if not settings.ADMIN_GROUPS:
         found.append(
             Warning(
-                "ADMIN_GROUPS is empty: nobody can end a session in the admin.",
+                "ADMIN_GROUPS is empty: nobody can end many sessions at once.",
                 id="backoffice.W001",
+            )
+        )
+    if not settings.STEP_UP_SECONDS:
+        found.append(
+            Warning(
+                "STEP_UP_SECONDS is 0: a stolen cookie is enough for everything.",
+                id="backoffice.W002",
             )
         )
     return found

@@ -95,6 +95,7 @@ def test_no_route_table_is_no_error(settings: Settings) -> None:
             "backoffice.E003",
         ),
         ("ADMIN_GROUPS", frozenset(), "backoffice.W001"),
+        ("STEP_UP_SECONDS", 0, "backoffice.W002"),
     ],
 )
 def test_site_check(
