@@ -20,9 +20,6 @@ log = logging.getLogger(__name__)
 
 STATE_COOKIE = "signed_out_state"
 STATE_SECONDS = 600
-# Characters of a hint. Web servers take addresses of 8 kB, and the sign-out must not
-# end on a page that says so; without the hint the provider asks the person.
-MAX_HINT = 6000
 
 
 def provider_sign_out(request: HttpRequest, found: dict[str, Any]) -> tuple[str, str]:
@@ -46,7 +43,7 @@ def provider_sign_out(request: HttpRequest, found: dict[str, Any]) -> tuple[str,
         "post_logout_redirect_uri": urljoin(settings.SITE_URL, reverse("signed-out")),
         "state": state,
     }
-    if 0 < len(found.get("id_token", "")) <= MAX_HINT:
+    if 0 < len(found.get("id_token", "")) <= sign_in.MAX_HINT:
         query["id_token_hint"] = found["id_token"]
     separator = "&" if "?" in endpoint else "?"
     return f"{endpoint}{separator}{urlencode(query)}", state

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from django.conf import settings
+from social_core.exceptions import AuthResponseError
 
 from accounts.models import User
 from accounts.profile import StaffProfile
@@ -18,12 +19,14 @@ from accounts.sso import standing
 from accounts.sso.claims import is_moment, laid_over, readable
 from accounts.sso.errors import Kind, SignInRefused
 from accounts.sso.refresh_token import RefreshToken
-from accounts.sso.sign_in import SignIn
+from accounts.sso.sign_in import MAX_HINT, SignIn
 
 log = logging.getLogger(__name__)
 
 MAX_TEXT = 255
 MAX_ADDRESS = 254
+# Characters of all groups together: some thousand names.
+MAX_GROUPS_TEXT = 16 * 1024
 
 
 def read_profile(
@@ -40,6 +43,11 @@ def read_profile(
     (social_core.groups); empty means "in none", never "in all".
     """
     sub = backend.id_token["sub"]
+    if sum(map(len, groups or ())) > MAX_GROUPS_TEXT:
+        # No session could hold them, and some of them would be truncated ones.
+        raise AuthResponseError(
+            backend, claim="groups", code="invalid_claim", stage="user_info"
+        )
     said = laid_over(backend.id_token, response)
     email = _address(said.get("email"))
     username = readable(said.get("preferred_username"), MAX_TEXT) or email or sub
@@ -104,7 +112,8 @@ def attach_sign_in(
         provider=backend.name,
         sid=claims.get("sid"),
         authenticated_at=_proved_at(backend, claims.get("auth_time")),
-        id_token=tokens["id_token"],
+        # One that is too long to be sent as a hint would only fill the store.
+        id_token=tokens["id_token"] if len(tokens["id_token"]) <= MAX_HINT else "",
         started=backend.started,
         refresh_token=_refresh_token(backend, tokens),
     )

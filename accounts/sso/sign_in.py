@@ -9,6 +9,10 @@ from accounts.sso import refresh_token
 from accounts.sso.refresh_token import RefreshToken
 
 SESSION_KEY = "sign_in"
+# Characters of an ID token that is sent back as a hint. Web servers take addresses of
+# 8 kB, and a sign-out must not end on a page that says so; without the hint the
+# provider asks the person.
+MAX_HINT = 6000
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,16 +33,22 @@ class Provider:
     child: Child | None = None
 
     def start(self) -> None:
-        """Starts it anew: no session, token or signing key of before is left."""
+        """Starts it anew: no session and no token of before is left."""
         node = which("node")
         if node is None or not (FOLDER / "node_modules").is_dir():
             pytest.fail(
                 "needs Node and its packages: make test-provider", pytrace=False
             )
         port = self.issuer.rpartition(":")[2]
-        command = [node, str(FOLDER / "provider.mjs"), port, self.site_url]
+        script = str(FOLDER / "provider.mjs")
+        command = [node, script, port, self.site_url, str(self.key_file)]
         self.child = Child("provider", command, log=self.log)
         assert wait_until(lambda: bool(self.events("ready")), 20), self.log.read_text()
+
+    @property
+    def key_file(self) -> Path:
+        """Its signing key; a new one is made at the start when there is none."""
+        return self.log.with_suffix(".key")
 
     def stop(self) -> None:
         if self.child is not None:

@@ -1,15 +1,17 @@
 // A certified OpenID provider that we did not write, as strict as it can be set.
 //
-//     node provider.mjs PORT SITE_URL
+//     node provider.mjs PORT SITE_URL KEY_FILE
 //
-// It serves http://127.0.0.1:PORT and knows one client, this site. Each line of its
+// It serves http://127.0.0.1:PORT, signs with the key in KEY_FILE (a new one if there is
+// none) and knows one client, this site. Each line of its
 // standard output is one JSON object: what happened, and the values of the tokens, so
 // that a test can look for them where they must not be. Made for loopback only.
 
 import { generateKeyPairSync } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { Provider } from 'oidc-provider';
 
-const [port, site] = process.argv.slice(2);
+const [port, site, keyFile] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
 
 const PEOPLE = {
@@ -67,7 +69,11 @@ const provider = new Provider(issuer, {
 });
 
 function rsaKey() {
-  return generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
+  if (!existsSync(keyFile)) {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    writeFileSync(keyFile, JSON.stringify(privateKey.export({ format: 'jwk' })), { mode: 0o600 });
+  }
+  return JSON.parse(readFileSync(keyFile, 'utf8'));
 }
 
 function tell(event, facts = {}) {
@@ -83,7 +89,9 @@ provider.on('session.saved', (session) => tell('session.saved', { account: sessi
 provider.on('session.destroyed', (session) => tell('session.destroyed', { account: session.accountId }));
 provider.on('authorization.success', (ctx) => tell('authorization.success', { asked: ctx.oidc.params }));
 provider.on('authorization.error', (ctx, error) => tell('authorization.error', { error: error.message, detail: error.error_description }));
-provider.on('grant.success', (ctx) => tell('grant.success', { by: ctx.headers.authorization?.split(' ')[0] ?? 'body' }));
+provider.on('grant.success', (ctx) => tell('grant.success', {
+  by: ctx.headers.authorization?.split(' ')[0] ?? 'body', type: ctx.oidc.params.grant_type,
+}));
 provider.on('grant.error', (ctx, error) => tell('grant.error', { error: error.message, detail: error.error_detail }));
 provider.on('end_session.success', () => tell('end_session.success'));
 provider.on('backchannel.success', (ctx, client, sub, sid) => tell('backchannel.success', { sub, sid }));

@@ -194,6 +194,7 @@ def test_provider_with_new_signing_keys_is_believed_at_once(
 ) -> None:
     browser.sign_in(STAFF)
     provider.stop()
+    provider.key_file.unlink()
     provider.start()
     another = site.browser()
     assert another.sign_in(STAFF).status_code == 200

@@ -19,7 +19,12 @@ SECRET = "p+q%&: ü"
 @pytest.fixture(scope="module")
 def company(request: pytest.FixtureRequest) -> Iterator[Provider]:
     """The company's provider, one for all tests of a module."""
-    client = Client("backoffice", SECRET, (f"http://localhost{COMPLETE}",))
+    client = Client(
+        "backoffice",
+        SECRET,
+        redirect_uris=(f"http://localhost{COMPLETE}",),
+        post_logout_redirect_uris=("http://localhost/signed-out/",),
+    )
     with Provider(clients=[client]) as running:
         yield running
 

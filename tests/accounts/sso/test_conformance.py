@@ -7,9 +7,10 @@ is mirroring, not certification. What the suite wants refused must leave one log
 from __future__ import annotations
 
 from base64 import b64decode
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import pytest
+from django.http import HttpResponse
 
 from accounts.models import User
 from backoffice.demo.provider import ABSENT, Provider
@@ -210,10 +211,45 @@ def test_oidcc_client_test_ignores_unparseable_key_in_jwks(
     assert_signed_in(person.sign_in(), person)
 
 
-def test_oidcc_client_test_refresh_token(person: Person, idp: Provider) -> None:
-    """Neither asked for nor used nor kept, so there is nothing to get wrong later."""
-    assert "offline_access" not in person.asked()["scope"]
+# What is refreshed is tested under the suite's names in test_renewal, back-channel
+# logout in test_backchannel.
+
+# RP-initiated logout ------------------------------------------------------------------
+
+
+def signed_out(person: Person, idp: Provider, **changes: str | None) -> HttpResponse:
+    """Signs in and out, at the provider as well; comes back with these changes."""
     person.sign_in()
-    (sent,) = [asked for asked in idp.requests if asked.path == "/token"]
-    assert sent.form["grant_type"] == "authorization_code"
-    assert "refresh" not in str(dict(person.session.items()))
+    address = person.site.post("/sign-out/")["Location"]
+    assert address.startswith(f"{idp.issuer}/end_session?")
+    back = person.http.get(address, allow_redirects=False).headers["Location"]
+    assert back.startswith("http://localhost/signed-out/?state=")
+    said = {**dict(parse_qsl(urlsplit(back).query)), **changes}
+    kept = {name: value for name, value in said.items() if value is not None}
+    answer: HttpResponse = person.site.get("/signed-out/", kept)
+    return answer
+
+
+def test_oidcc_client_test_rp_init_logout(person: Person, idp: Provider) -> None:
+    """RPL-02: with a hint, which is why the provider does not ask."""
+    idp.sessions.clear()
+    answer = signed_out(person, idp)
+    assert (answer.status_code, answer.context["provider_signed_out"]) == (200, True)
+    assert person.signed_in_as is None
+    assert not [each for each in idp.sessions.values() if each.sub == SUPPORT]
+
+
+@pytest.mark.parametrize("state", ["invented", ""])
+def test_oidcc_client_test_rp_init_logout_other_state(
+    person: Person, idp: Provider, state: str
+) -> None:
+    """RPL-03: a neutral page; whoever sent this has changed nothing."""
+    answer = signed_out(person, idp, state=state)
+    assert (answer.status_code, answer.context["provider_signed_out"]) == (200, None)
+
+
+def test_oidcc_client_test_rp_init_logout_no_state(
+    person: Person, idp: Provider
+) -> None:
+    answer = signed_out(person, idp, state=None)
+    assert (answer.status_code, answer.context["provider_signed_out"]) == (200, None)

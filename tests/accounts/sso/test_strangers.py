@@ -182,6 +182,22 @@ def test_provider_without_userinfo_says_everything_in_the_id_token(
     assert_in(stranger)
 
 
+def test_id_token_that_is_too_long_for_a_hint_is_not_kept(stranger: Stranger) -> None:
+    stranger.claims = {"padding": "x" * 100_000}
+    browser = Browser()
+    assert sign_in(stranger, browser).status_code == 302
+    record = SessionStore(browser.cookies["session_id"].value).record
+    assert record is not None
+    assert record.data["sign_in"]["id_token"] == ""
+
+
+def test_more_groups_than_a_session_can_hold_end_on_a_page(stranger: Stranger) -> None:
+    stranger.userinfo = {"groups": ["staff", *(f"group-{n}" for n in range(20_000))]}
+    answer = sign_in(stranger)
+    assert answer.status_code in {403, 502}
+    assert b"<h1>" in answer.content
+
+
 def test_profile_is_completed_from_the_id_token(stranger: Stranger) -> None:
     """As at Entra ID, whose UserInfo knows little."""
     stranger.userinfo = {"email": ABSENT, "groups": ABSENT}
