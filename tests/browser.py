@@ -14,6 +14,14 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 HOW_TO_GET_ONE = (
     "No Chromium was found, and the browser journeys need one. Any of these helps:\n"
     "  apt-get install chromium\n"

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests import browser
 from tests.journeys.site import ADMIN, SUPPORT, Site, running_site
-from tests.journeys.test_in_a_browser import FLAGS, sign_in
+from tests.journeys.test_in_a_browser import sign_in
 
 LIVE = "/admin/accounts/livesession/"
 SIZE = {"width": 1280, "height": 800}
@@ -114,7 +114,7 @@ def main(folder: Path) -> None:
     ):
         fill(site)
         chromium = playwright.chromium.launch(
-            executable_path=browser.find(), args=FLAGS
+            executable_path=browser.find(), args=browser.FLAGS
         )
         for language in ("en", "ko"):
             desk(chromium, site, folder, language)

@@ -3,7 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, sync_playwright
 
+from tests import browser as chromium
 from tests.journeys.site import Browser, Site, running_site
 
 
@@ -21,3 +24,29 @@ def browser(site: Site) -> Browser:
 @pytest.fixture
 def another_browser(site: Site) -> Browser:
     return site.browser()
+
+
+@pytest.fixture(scope="module")
+def launched() -> Iterator[Chromium]:
+    executable = chromium.find()
+    assert executable, chromium.HOW_TO_GET_ONE
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=chromium.FLAGS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def person(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
+    context = launched.new_context(base_url=site.url, locale="en-GB")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def admin(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
+    context = launched.new_context(base_url=site.url, locale="en-GB")
+    yield context
+    context.close()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests import browser as chromium
 from tests.journeys.site import ADMIN, FINANCE, SUPPORT, Site
-from tests.journeys.test_in_a_browser import FLAGS, sign_in
+from tests.journeys.test_in_a_browser import sign_in
 
 LIVE = "/admin/accounts/livesession/"
 IPHONE = (
@@ -28,30 +26,6 @@ PAGES = {
     "home": "/",
 }
 TABS_AT_MOST = 80
-
-
-@pytest.fixture(scope="module")
-def launched() -> Iterator[Chromium]:
-    executable = chromium.find()
-    assert executable, chromium.HOW_TO_GET_ONE
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def context(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
-    context = launched.new_context(base_url=site.url, locale="en-GB")
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def person(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
-    context = launched.new_context(base_url=site.url, locale="en-GB")
-    yield context
-    context.close()
 
 
 LOOKS = [
@@ -87,8 +61,8 @@ def test_axe_finds_nothing_and_every_page_fits(
     assert {name: each for name, each in found.items() if each} == {}
 
 
-def test_no_page_breaks_the_content_security_policy(context: BrowserContext) -> None:
-    page = sign_in(context, ADMIN, LIVE)
+def test_no_page_breaks_the_content_security_policy(admin: BrowserContext) -> None:
+    page = sign_in(admin, ADMIN, LIVE)
     said: list[str] = []
     page.on("console", lambda line: said.append(f"{line.type}: {line.text}"))
     page.on("pageerror", lambda error: said.append(str(error)))
@@ -108,11 +82,11 @@ def tab_to(page: Page, selector: str) -> None:
 
 
 def test_session_is_found_and_ended_by_keyboard_alone(
-    context: BrowserContext, person: BrowserContext
+    admin: BrowserContext, person: BrowserContext
 ) -> None:
     home = sign_in(person, FINANCE)
     victim = home.locator(".reference code").first.inner_text()
-    page = sign_in(context, ADMIN, LIVE)
+    page = sign_in(admin, ADMIN, LIVE)
     tab_to(page, "#find")
     page.keyboard.type(victim)
     page.keyboard.press("Enter")
@@ -135,11 +109,11 @@ def test_session_is_found_and_ended_by_keyboard_alone(
 
 
 def test_pasted_cookie_stands_in_no_address(
-    context: BrowserContext, person: BrowserContext
+    admin: BrowserContext, person: BrowserContext
 ) -> None:
     sign_in(person, SUPPORT)
     (key,) = [c["value"] for c in person.cookies() if c["name"] == "session_id"]
-    page = sign_in(context, ADMIN, LIVE)
+    page = sign_in(admin, ADMIN, LIVE)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.locator("#find").fill(key)
@@ -165,10 +139,10 @@ def test_new_device_is_told_and_answered(launched: Chromium, site: Site) -> None
 
 
 def test_long_ending_goes_on_by_itself_and_tells_how_far_it_is(
-    context: BrowserContext, site: Site
+    admin: BrowserContext, site: Site
 ) -> None:
     site.manage("make_sessions", "--sessions=3000", "--staff=50", "--yes", "--add")
-    page = sign_in(context, ADMIN, f"{LIVE}?q=people.example")
+    page = sign_in(admin, ADMIN, f"{LIVE}?q=people.example")
     number = page.locator(".total").inner_text().split()[0]
     assert int(number) > 1000
     page.locator(".desk-buttons a.end").click()
@@ -184,8 +158,8 @@ def test_long_ending_goes_on_by_itself_and_tells_how_far_it_is(
     expect(page.locator("#result_list")).to_contain_text("this browser")
 
 
-def test_one_tick_chooses_all_on_the_page(context: BrowserContext) -> None:
-    page = sign_in(context, ADMIN, LIVE)
+def test_one_tick_chooses_all_on_the_page(admin: BrowserContext) -> None:
+    page = sign_in(admin, ADMIN, LIVE)
     page.locator("[data-chooses-all]").check()
     boxes = page.locator("#result_list tbody input[type=checkbox]")
     assert all(boxes.nth(n).is_checked() for n in range(boxes.count()))

@@ -2,47 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from playwright.sync_api import BrowserContext, Page, expect
 
-import pytest
-from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
-
-from tests import browser as chromium
 from tests.journeys.site import ADMIN, CONTRACTOR, SUPPORT, Site
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def launched() -> Iterator[Chromium]:
-    executable = chromium.find()
-    assert executable, chromium.HOW_TO_GET_ONE
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def person(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
-    context = launched.new_context(base_url=site.url, locale="en-GB")
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def admin(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
-    context = launched.new_context(base_url=site.url, locale="en-GB")
-    yield context
-    context.close()
 
 
 def sign_in(context: BrowserContext, sub: str, path: str = "/") -> Page:
