@@ -25,6 +25,7 @@ from benchmarks.sessions import site
 ISSUER = "https://idp.example/realms/company"
 SESSIONS_EACH = 20
 PROFILE_BYTES = 500
+DEPARTMENTS = ("Customer Support, Seoul", "Customer Support, Busan")
 USED_WITHIN_SECONDS = 600
 BEGAN_WITHIN_SECONDS = 4 * 3600
 PEOPLE_PER_BATCH = 25
@@ -53,7 +54,7 @@ def profile(person: int) -> StaffProfile:
         username=f"staff.{person:07}",
         name=f"김하늘 {person:07}",
         email=f"staff.{person:07}@example.com",
-        department="Customer Support, Seoul",
+        department=DEPARTMENTS[person % 2],
         groups=groups,
     )
 
@@ -133,7 +134,7 @@ def _padding() -> tuple[str, ...]:
         f"staff.{0:07}",
         f"김하늘 {0:07}",
         f"staff.{0:07}@example.com",
-        "Customer Support, Seoul",
+        DEPARTMENTS[0],
         ("staff",),
     )
     text = json.dumps(bare.to_session(), ensure_ascii=False, separators=(",", ":"))

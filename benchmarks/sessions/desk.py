@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from time import perf_counter, process_time
 
@@ -11,6 +12,7 @@ import redis
 
 from accounts.models import User
 from accounts.sessions import live
+from accounts.sessions.live import Order
 from benchmarks.sessions import crowd, site
 from benchmarks.sessions.timing import Tally, median, microseconds, tallied
 
@@ -19,6 +21,14 @@ CALLS = 20
 # Those who lose one session, and those who lose all, are not the same people.
 KILLED_WHOLLY = range(20)
 KILLED_ONCE = range(20, 40)
+
+FEW = 3
+# From here on one clear-up is long enough to be its own average.
+LARGE = 100_000
+BY_GROUP = live.Selection(group="team-03-operations")
+BY_MORE = live.Selection(
+    department=crowd.DEPARTMENTS[1], provider="oidc", idle_for=timedelta(minutes=5)
+)
 
 Call = Callable[[], object]
 
@@ -56,11 +66,22 @@ def verbs(size: int, runs: int, url: str, observer: redis.Redis) -> dict[str, Co
 
 
 def clear_up(url: str, size: int, observer: redis.Redis) -> Rate:
-    """Removing what a cut-off has ended."""
+    """Removing what a cut-off has ended; a large crowd is the one that `verbs` left."""
+    if size < LARGE:
+        site.empty(observer)
+        crowd.fill(url, people(size))
+    live.end_everyone(by=WHO)
+    return _rate(live.clear_up, observer.zcard(Order.START), observer)
+
+
+def end_selected(url: str, size: int, observer: redis.Redis) -> Rate:
+    """Ending half a crowd by what they are, ledger and audit with it."""
     site.empty(observer)
     crowd.fill(url, people(size))
-    live.end_everyone(by=WHO)
-    return _rate(live.clear_up, size, observer)
+    chosen = live.Selection(department=crowd.DEPARTMENTS[0])
+    return _rate(
+        lambda: len(live.end_selected(chosen, by=WHO).ended), size // 2, observer
+    )
 
 
 def purge(url: str, size: int, observer: redis.Redis) -> Rate:
@@ -89,6 +110,8 @@ def _reading(size: int) -> list[tuple[str, Sequence[Call]]]:
         ("list, 100 from the middle", [middle] * CALLS),
         ("count", [live.count] * CALLS),
         ("find by person (20)", of_person),
+        ("filter by group", [partial(live.select, BY_GROUP)] * FEW),
+        ("filter by department, provider, idle", [partial(live.select, BY_MORE)] * FEW),
     ]
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from unittest.mock import patch
 
 import redis
-from redis.client import Redis
 
 from accounts import keys
-from accounts.sessions import clock, connections, fence, seal
+from accounts.sessions import clock, connections, fence, record, seal, store
 from accounts.sessions.connections import client
 from accounts.sessions.record import Record
 from accounts.sessions.store import SessionStore
@@ -33,10 +31,10 @@ WHOLE = "gate check"
 PARTS = (
     ("key to session id (HMAC)", keys, "session_ids"),
     ("find the client (django-redis)", connections, "client"),
-    ("ask the store (redis-py and the wire)", Redis, "execute_command"),
+    ("ask the store (pool and wire)", store, "ask_about"),
     ("fence stands", fence, "stands"),
     ("unseal (HMAC, AES-GCM)", seal, "unseal"),
-    ("read JSON", json, "loads"),
+    ("read JSON", record, "_decode"),
     ("limits and cut-off", Record, "is_live"),
     ("clock", clock, "now"),
 )

@@ -35,9 +35,9 @@ def per_session(observer: redis.Redis, size: int, before: int) -> dict[str, floa
         **{f"index {order}": _share(observer, order, size) for order in Order},
         "index of the person": _mean(observer, [_person(person) for person in some])
         / crowd.SESSIONS_EACH,
-        "index of the provider's session": _mean(
-            observer, [str(_record(person).origin) for person in some]
-        ),
+        "index of the providers' sessions": _sum(observer, "bo:{i}:o:????") / size,
+        "facts": _sum(observer, "bo:{i}:f:*") / size,
+        "dictionaries of the facts": _sum(observer, "bo:{i}:w:*") / size,
     }
     rest = total - sum(parts.values())
     return {"all": total, **parts, "tables of keys and expiries": rest}
@@ -91,6 +91,14 @@ def _person(person: int) -> str:
 def _mean(observer: redis.Redis, names: list[str]) -> float:
     sizes = [observer.memory_usage(name, samples=0) or 0 for name in names]
     return sum(sizes) / len(sizes)
+
+
+def _sum(observer: redis.Redis, pattern: str) -> float:
+    names = list(observer.scan_iter(match=pattern, count=1000))
+    pipeline = observer.pipeline(transaction=False)
+    for name in names:
+        pipeline.memory_usage(name, samples=0)
+    return float(sum(size or 0 for size in pipeline.execute()))
 
 
 def _share(observer: redis.Redis, order: Order, size: int) -> float:
