@@ -169,6 +169,15 @@ def test_confirmed_session_is_fresh_under_a_new_key_with_its_old_limits(
     assert signed_in.site.get("/sessions/").status_code == 200
 
 
+def test_provider_whose_clock_is_behind_does_not_send_people_round_in_circles(
+    signed_in: Person, idp: Provider, settings: Settings
+) -> None:
+    settings.STEP_UP_SECONDS = 30
+    idp.faults.add("clock-offset", seconds=-50)
+    step_up_as(signed_in)
+    assert is_fresh(signed_in)
+
+
 def test_confirmation_is_recorded_with_both_references(signed_in: Person) -> None:
     before = signed_in.session.session_id
     step_up_as(signed_in)
