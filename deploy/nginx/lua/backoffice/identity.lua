@@ -5,7 +5,8 @@ local cjson = require "cjson.safe"
 local clock = require "backoffice.clock"
 local crypto = require "backoffice.crypto"
 
-local concat, gsub, byte, format, ipairs, floor = table.concat, string.gsub, string.byte, string.format, ipairs, math.floor
+local gsub, byte, format = string.gsub, string.byte, string.format
+local concat, ipairs, floor = table.concat, ipairs, math.floor
 
 local LIFE_SECONDS, REUSE_SECONDS = 60, 10
 -- Readable as they are; a comma separates groups, a percent sign begins an escape.

@@ -8,7 +8,6 @@
 
 local ffi = require "ffi"
 local base = require "resty.core.base"
-local clock = require "backoffice.clock"
 
 ffi.cdef [[
 int shutdown(int socket, int how);
