@@ -167,3 +167,29 @@ def test_trimmed_chain_holds(database: Database) -> None:
     assert json.loads(trimmed.stdout)["removed"] == 3
     verdict = database.verdict()
     assert (verdict["holds"], verdict["trimmed"]["last"]) == (True, 3)
+
+
+def test_entries_of_before_are_numbered_and_chained(
+    tmp_path: Path, store_server: EmbeddedStore
+) -> None:
+    path = tmp_path / "before.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as owner:
+        env = os.environ | {
+            "DATABASE_URL": f"sqlite:///{path}",
+            "REDIS_URL": store_server.url,
+            "DJANGO_SETTINGS_MODULE": "backoffice.settings",
+        }
+        database = Database(env, owner, "")
+        database.run("manage.py", "migrate", "accounts", "0003", "--verbosity", "0")
+        for number in (3, 7):
+            owner.execute(
+                "INSERT INTO accounts_auditentry (id, at, event, actor, subject, "
+                "session_id, reason, details) VALUES (?, '2026-01-02 03:04:05.678', "
+                "'session:killed', 'desk', 'haneul', '', '', '{\"n\": 1}')",
+                [number],
+            )
+        assert database.run("manage.py", "migrate", "--verbosity", "0").returncode == 0
+        verdict = database.verdict()
+        assert (verdict["holds"], verdict["entries"]) == (True, 2)
+        assert verdict["end"]["sequence"] == 2
+        assert verdict["missing_triggers"] == []
