@@ -11,7 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from backoffice.proxy.errors import DoorError, RouteTableError
 from backoffice.proxy.export import exported
-from backoffice.proxy.nginx import Door, Nginx, problem
+from backoffice.proxy.nginx import Door, Nginx
+from backoffice.proxy.nginx_lines import problem
 from backoffice.proxy.route_file import load_routes
 from backoffice.proxy.routes import RouteTable
 from backoffice.proxy.script_door import door_rules

@@ -1,0 +1,158 @@
+"""The lines of nginx configuration that one rule or one route comes to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+
+Rules = dict[str, Any]
+
+CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
+IDLE_CONNECTIONS = 64
+# Shorter than any server's keep-alive: what is closed while we send costs a 502.
+IDLE_SECONDS = 2
+# nginx makes these itself, and needs them where a call becomes a WebSocket.
+MADE_BY_NGINX = frozenset(
+    {"connection", "content-length", "host", "transfer-encoding", "upgrade"}
+)
+# A WebSocket's own fields begin so. What else does is cleared by name.
+_NEEDED_PREFIX = "sec-"
+_BROWSER_CLAIMS = (
+    *("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User"),
+    *("Sec-Fetch-Storage-Access", "Sec-GPC", "Sec-Purpose"),
+    *("Sec-CH-UA", "Sec-CH-UA-Mobile", "Sec-CH-UA-Platform", "Sec-CH-UA-Arch"),
+    *("Sec-CH-UA-Model", "Sec-CH-UA-Platform-Version", "Sec-CH-UA-Full-Version-List"),
+    *("Sec-CH-UA-Bitness", "Sec-CH-UA-WoW64", "Sec-CH-UA-Form-Factors"),
+    *("Sec-CH-Prefers-Color-Scheme", "Sec-CH-Prefers-Reduced-Motion"),
+)
+IDENTITY = {
+    "X-Staff-Sub": "$staff_sub",
+    "X-Staff-User": "$staff_user",
+    "X-Staff-Name": "$staff_name",
+    "X-Staff-Email": "$staff_email",
+    "X-Staff-Department": "$staff_department",
+    "X-Staff-Groups": "$staff_groups",
+    "X-Staff-Token": "$staff_token",
+    "X-Session-Id": "$staff_session",
+}
+
+
+def problem(word: str, refusal: Rules) -> str:
+    """The body of a refusal, as every door writes it (RFC 9457)."""
+    return json.dumps(
+        {
+            "type": "about:blank",
+            "status": refusal["status"],
+            "code": word,
+            "detail": refusal["detail"],
+        }
+    )
+
+
+def upstream_block(name: str, server: str) -> list[str]:
+    return [
+        f"upstream {name} {{",
+        f"    server {server} max_fails=0;",
+        f"    keepalive {IDLE_CONNECTIONS};",
+        f"    keepalive_timeout {IDLE_SECONDS}s;",
+        "}",
+    ]
+
+
+def route_upstream(route: Rules) -> list[str]:
+    upstream = route["upstream"]
+    server = upstream["host"]
+    if upstream["socket"]:
+        server = f"unix:{upstream['socket']}"
+    elif not re.search(r":\d+$", server):
+        server += ":443" if upstream["scheme"] == "https" else ":80"
+    return upstream_block(upstream_name(route), server)
+
+
+def target_map(prefix: str, route: Rules) -> Iterator[str]:
+    """The raw rest of the target below the upstream's mount, byte for byte.
+
+    A map, because nginx's own way (a URI in proxy_pass) decodes and encodes anew.
+    """
+    name, mount = upstream_name(route), route["upstream"]["mount"]
+    path = re.escape(f"{prefix}/{route['prefix']}")
+    yield f"map $request_uri ${name}_target {{"
+    yield f'    default "{mount or "/"}";'
+    yield f'    "~^{path}(?<below_{name}>/.*)$" "{mount}$below_{name}";'
+    yield f'    "~^{path}(?<query_{name}>\\?.*)$" "{mount or "/"}$query_{name}";'
+    yield "}"
+
+
+def sent_fields(rules: Rules) -> Iterator[str]:
+    """Takes from the client whatever could pass for our word."""
+    prefixes = [p for p in rules["drop_prefixes"] if p != _NEEDED_PREFIX]
+    yield f"more_clear_input_headers {' '.join(f'{p}*' for p in prefixes)};"
+    ours = {name.lower() for name in IDENTITY} | {"x-request-id"} | MADE_BY_NGINX
+    dropped = [name.title() for name in rules["drop"] if name not in ours]
+    for name in [*dropped, *_BROWSER_CLAIMS]:
+        yield f'proxy_set_header {name} "";'
+    for name, variable in IDENTITY.items():
+        yield f"proxy_set_header {name} {variable};"
+
+
+def site_fields() -> dict[str, str]:
+    """What the site says with each of its answers; a location inherits none of it."""
+    fields = {"Referrer-Policy": settings.SECURE_REFERRER_POLICY}
+    if settings.SECURE_HSTS_SECONDS:
+        scope = "; includeSubDomains" * settings.SECURE_HSTS_INCLUDE_SUBDOMAINS
+        life = f"max-age={settings.SECURE_HSTS_SECONDS}"
+        fields["Strict-Transport-Security"] = life + scope
+    return fields
+
+
+def tls(upstream: Rules) -> Iterator[str]:
+    if upstream["scheme"] == "https":
+        yield "proxy_ssl_server_name on;"
+        yield f"proxy_ssl_name {re.sub(r':[0-9]+$', '', upstream['host'])};"
+        yield "proxy_ssl_verify on;"
+        yield "proxy_ssl_verify_depth 4;"
+        yield f"proxy_ssl_trusted_certificate {upstream['ca_file'] or CA_FILE};"
+
+
+def refusal_bodies(refusals: Rules) -> Iterator[str]:
+    yield "map $gate_word $gate_body {"
+    yield '    default "";'
+    for word, refusal in refusals.items():
+        if refusal["detail"]:
+            yield f"    {word} '{problem(word, refusal)}';"
+    yield "}"
+
+
+def spoken_refusals(refusals: Rules, snippets: str) -> Iterator[str]:
+    """`return` takes no variable for its status, hence one line for each of them."""
+    yield "location @refused {"
+    yield f"    include {snippets}/refused.conf;"
+    for status in sorted({refusal["status"] for refusal in refusals.values()}):
+        yield f"    if ($gate_status = {status}) {{ return {status} $gate_body; }}"
+    yield "    return 403 $gate_body;"
+    yield "}"
+    # Nobody answered the question. That is an outage of ours, like the store's.
+    yield "location @unasked {"
+    yield f"    include {snippets}/refused.conf;"
+    # The site's web server takes no such request; that is the client's doing.
+    yield "    if ($gate_answered = 400) { return 400 $gate_body; }"
+    yield "    set $gate_word store-down;"
+    yield "    set $gate_retry 1;"
+    yield "    return 503 $gate_body;"
+    yield "}"
+
+
+def upstream_name(route: Rules) -> str:
+    return f"backoffice_{route['name'].replace('-', '_')}"
+
+
+def quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def duration(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
