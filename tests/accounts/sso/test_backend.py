@@ -501,6 +501,20 @@ def test_profile_api_that_speaks_of_nobody_is_refused(
     assert_refused(answer, person, caplog, **ANSWER, why="malformed_response")
 
 
+# Two tabs -----------------------------------------------------------------------------
+
+
+def test_second_of_two_tabs_lands_in_the_session_of_the_first(person: Person) -> None:
+    """I6: also the double click, and the step back to an old answer."""
+    first, second = person.callback(), person.callback()
+    assert_signed_in(person.come_back(first), person)
+    key = person.session_key
+    for address in (first, second):
+        answer = person.come_back(address)
+        assert (answer.status_code, answer["Location"]) == (302, "/")
+    assert person.session_key == key
+
+
 # What is begun and not finished -------------------------------------------------------
 
 
