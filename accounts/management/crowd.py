@@ -6,13 +6,13 @@ people. Sealing and indexing are the engine's own; only the round trips are fewe
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
 from django.conf import settings
-from django.utils.crypto import get_random_string
 
 from accounts import audit, keys
 from accounts.management.batch import Batch
@@ -167,7 +167,7 @@ def _session(place: int, number: int, staff: int, now: float) -> Made:
     )
     record = Record(
         # Of a key that nobody is told: these sessions open nothing for anybody.
-        id=keys.session_id(get_random_string(32)),
+        id=keys.session_id(secrets.token_hex(16)),
         began=began,
         ends=began + settings.SESSION_ABSOLUTE_SECONDS,
         idle=settings.SESSION_IDLE_SECONDS,
