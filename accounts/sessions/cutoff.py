@@ -6,6 +6,7 @@ From the mark on, every session that began before is refused, whatever their num
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -75,8 +76,15 @@ def _clear_up(store: Any, buckets: Sequence[str], standing: Mapping[str, int]) -
         for identifier, noted in facts.everything(store, buckets).items()
         if noted[facts.START] < firsts[identifier[0]]
     }
-    removed = values.remove(store, list(doomed))
-    index.leave_names(store, doomed)
+    # No more at a time than the store takes in well within the time-out.
+    parts = [
+        dict(islice(doomed.items(), start, start + values.BATCH))
+        for start in range(0, len(doomed), values.BATCH)
+    ]
+    removed = 0
+    for part in parts:
+        removed += values.remove(store, list(part))
+        index.leave_names(store, part)
     return removed
 
 
