@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
-from django.contrib.sessions.backends.base import UpdateError
 from django.db import DatabaseError
 from django.http import HttpRequest
 
@@ -25,7 +24,8 @@ from accounts.profile import StaffProfile
 from accounts.sessions import change, clock, live
 from accounts.sessions.change import Change
 from accounts.sessions.errors import SessionStoreError
-from accounts.sessions.store import SessionStore
+from accounts.sessions.record import Record
+from accounts.sessions.store import CHANGED, GONE, SessionStore, sealed_value, swap
 
 log = logging.getLogger(__name__)
 
@@ -63,21 +63,27 @@ class WatchedSession(SessionStore):
         changes: tuple[Change, ...],
         events: list[audit.Event],
     ) -> dict[str, Any]:
-        noted = [each.to_session() for each in changes]
-        self._session_cache = {**data, change.SESSION_KEY: noted}
+        noted = {change.SESSION_KEY: [each.to_session() for each in changes]}
+        record = cast("Record", self._record).with_data({**data, **noted})
+        sealed = sealed_value(record)
         try:
-            self.save()
-        except UpdateError:
-            return self._ended()
+            outcome, _ = swap(record.name, self._read, sealed)
         except SessionStoreError:
             # A store that takes no writes: the question that was asked is answered.
             return data
+        if outcome == GONE:
+            return self._ended()
+        if outcome == CHANGED:
+            # A page that opens asks for many things at once. One request notes the
+            # change and enters it in the audit; the others find it noted.
+            return self.load()
+        self._record, self._read = record, sealed
         for event in events:
             self._recorded(event, data, changes[-1].browser)
         if settings.SESSION_CHANGE == "end":
             live.end([str(self.session_id)], by="system", reason=USED_ELSEWHERE)
             return self._ended()
-        return self._session_cache
+        return dict(record.data)
 
     def _recorded(
         self, event: audit.Event, data: dict[str, Any], browser: Browser

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import redis
 from django.http import HttpRequest
@@ -8,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from accounts import keys
 from accounts.models import AuditEntry, Revocation, User
-from accounts.sessions import live
+from accounts.sessions import live, watched
 from accounts.sessions.store import SessionStore
 from accounts.sessions.watched import CHANGES_AT_MOST, WatchedSession
 from tests.accounts.sessions.conftest import ISSUER, PROFILE, is_live, sign_in
@@ -82,6 +84,22 @@ def test_change_is_recorded_once_however_often_it_is_used() -> None:
     for address in (ELSEWHERE, HOME, ELSEWHERE, HOME):
         used(key, address=address)
     assert events() == ["session:address-changed"]
+
+
+def test_of_requests_that_come_at_once_one_notes_the_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key, late = begun(), watched.swap
+
+    def another_first(*args: Any) -> Any:
+        monkeypatch.setattr(watched, "swap", late)
+        assert used(key, address=ELSEWHERE).record is not None
+        return late(*args)
+
+    monkeypatch.setattr(watched, "swap", another_first)
+    assert used(key, address=ELSEWHERE).record is not None
+    assert events() == ["session:address-changed"]
+    assert len(live.page()[0].changes) == 1
 
 
 def test_changes_beyond_a_number_are_no_longer_written() -> None:
