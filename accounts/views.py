@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST, require_safe
 from social_core.actions import do_complete
-from social_core.exceptions import AuthSessionError
+from social_core.exceptions import AuthResponseError, AuthSessionError
 from social_django.utils import psa
 
 from accounts import audit, devices, ended
@@ -27,6 +27,7 @@ from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
 from accounts.sessions import live
+from accounts.sessions.errors import TooLarge
 from accounts.sessions.middleware import read_cookie
 from accounts.sessions.store import SessionStore
 from accounts.sso import logout, renewal_queue, step_up
@@ -117,9 +118,17 @@ def _begin(backend: Any, user: User, social_user: Any) -> None:
         # Ended while it was being made: a logout or a kill wins over the sign-in.
         _forget(request)
         raise AuthSessionError(backend, stage="pipeline") from error
+    except TooLarge as error:
+        _forget(request)
+        raise _too_large(backend) from error
     except LimitReached as error:
         _forget(request)
         raise SignInRefused(backend, Kind.TOO_MANY, user.username) from error
+
+
+def _too_large(backend: Any) -> AuthResponseError:
+    """Each part of the answer was in bounds, all of them together were not."""
+    return AuthResponseError(backend, code="malformed_response", stage="pipeline")
 
 
 def _forget(request: StaffRequest) -> None:
@@ -133,6 +142,9 @@ def _confirm(backend: Any, user: User) -> None:
         step_up.confirm(request, user)
     except UpdateError as error:
         raise _AnotherTabWasFirst from error
+    except TooLarge as error:
+        _forget(request)
+        raise _too_large(backend) from error
     request.stepped_up_to = backend.stepping_up_to
 
 

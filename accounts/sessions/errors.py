@@ -2,6 +2,8 @@
 SessionStoreError
  ├── StoreUnavailable     no answer, a refusal or nonsense from the store
  └── StoreNotFenced       the store changed identity and the ledger cannot be read
+ValueError
+ └── TooLarge             a session that no record can hold
 """
 
 from __future__ import annotations
@@ -21,3 +23,7 @@ class StoreUnavailable(SessionStoreError):
 
 class StoreNotFenced(SessionStoreError):
     """The store restarted or failed over, and the ledger could not be replayed."""
+
+
+class TooLarge(ValueError):
+    """What is to be kept of a session is more than a record holds."""

@@ -38,7 +38,7 @@ from accounts.sessions.connections import (
     client,
     whole_number,
 )
-from accounts.sessions.errors import StoreUnavailable
+from accounts.sessions.errors import StoreUnavailable, TooLarge
 from accounts.sessions.record import Record
 from accounts.sessions.signals import touched
 
@@ -384,8 +384,8 @@ def _whenever(ids: list[str]) -> dict[str, float]:
 
 
 def sealed_value(record: Record) -> bytes:
-    """The value for the store; raises ValueError for one that is too large."""
+    """The value for the store; raises TooLarge."""
     sealed = record.seal()
     if len(sealed) > seal.MAX_BYTES:
-        raise ValueError(f"a session of {len(sealed)} bytes is too large to keep")
+        raise TooLarge(f"a session of {len(sealed)} bytes is too large to keep")
     return sealed

@@ -89,6 +89,8 @@ class StaffOpenIdConnect(Conversation):
         if self.back_to:
             # Providers are known that understand one of the two, so both are said.
             params |= {"prompt": "login", "max_age": 0, "login_hint": self.login_hint}
+        elif self.data.get("account") == "another":
+            params["prompt"] = self.prompt_for_another()
         return params
 
     # The way back ---------------------------------------------------------

@@ -12,7 +12,7 @@ from social_core.exceptions import AuthResponseError
 from social_core.utils import http_error
 
 from accounts.sso import discovery, fetch, keyset
-from accounts.sso.providers import Provider
+from accounts.sso.providers import GOOGLE, Provider
 
 AGENT = "Backoffice"
 JSON = "application/json"
@@ -131,6 +131,17 @@ class Conversation(OpenIdConnectAuth[Any]):
         """Where the provider ends its own session, if it says so."""
         endpoint = self.oidc_config().get("end_session_endpoint")
         return endpoint if isinstance(endpoint, str) else None
+
+    def prompt_for_another(self) -> str:
+        """The `prompt` that lets somebody pick another account (Core 3.1.2.1).
+
+        Every provider knows `login`. Where people can choose they should, but providers
+        are known that refuse a value they have not announced; Google announces none.
+        """
+        announced = self.oidc_config().get("prompt_values_supported")
+        can_choose = isinstance(announced, list) and "select_account" in announced
+        is_known = can_choose or self.provider.issuer == GOOGLE
+        return "select_account" if is_known else "login"
 
     def get_remote_jwks_keys(self, uri: str | None = None) -> list[keyset.Key]:
         published = self.get_json(

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # An answer to no question that this browser still has open.
 STRAY = (AuthSessionError, AuthInputError)
+# Trying again would be answered at once with the same account, and refused again.
+OF_THE_ACCOUNT = frozenset({Kind.NOT_STAFF, Kind.INACTIVE})
 
 
 class SignInMiddleware:
@@ -114,12 +116,19 @@ def _page(request: HttpRequest, kind: Kind, status: int) -> HttpResponse:
         "kind": kind,
         "reference": _reference(request),
         "retry_url": reverse("sign-in"),
+        "another_url": _another_url(request) if kind in OF_THE_ACCOUNT else "",
         # Whoever they are: finding that out may be what just failed.
         "user": AnonymousUser(),
     }
     response = render(request, "accounts/refused.html", context, status=status)
     add_never_cache_headers(response)
     return response
+
+
+def _another_url(request: HttpRequest) -> str:
+    """Where a sign-in begins at the provider that this one came through."""
+    backend = getattr(request, "backend", None)
+    return reverse("social:begin", args=[backend.name]) if backend else ""
 
 
 def _reference(request: HttpRequest) -> str:

@@ -5,6 +5,7 @@ Nobody gets an account before it is certain that they may have one.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from typing import Any
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 
 MAX_TEXT = 255
 MAX_ADDRESS = 254
-# Characters of all groups together: some thousand names.
-MAX_GROUPS_TEXT = 16 * 1024
+# Of all groups together, as a session holds them: some thousand names.
+MAX_GROUPS_BYTES = 24 * 1024
 
 
 def read_profile(
@@ -43,7 +44,8 @@ def read_profile(
     (social_core.groups); empty means "in none", never "in all".
     """
     sub = backend.id_token["sub"]
-    if sum(map(len, groups or ())) > MAX_GROUPS_TEXT:
+    kept = backend.provider.groups(groups or ())
+    if len(json.dumps(kept, ensure_ascii=False).encode()) > MAX_GROUPS_BYTES:
         # No session could hold them, and some of them would be truncated ones.
         raise AuthResponseError(
             backend, claim="groups", code="invalid_claim", stage="user_info"
@@ -60,7 +62,7 @@ def read_profile(
             name=readable(said.get("name"), MAX_TEXT) or username,
             email=email,
             department=readable(said.get("department"), MAX_TEXT),
-            groups=backend.provider.groups(groups or ()),
+            groups=kept,
         ),
     }
 

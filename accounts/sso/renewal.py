@@ -35,7 +35,7 @@ from accounts import audit, profile
 from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.sessions import amend, clock, live
-from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.errors import SessionStoreError, TooLarge
 from accounts.sessions.record import Record
 from accounts.sso import pipeline, providers, refresh, refresh_token, sign_in, standing
 from accounts.sso.backend import StaffOpenIdConnect
@@ -108,7 +108,7 @@ class _Renewal:
             return self._postpone(error.code)
         except DatabaseError as error:
             return self._postpone(type(error).__name__)
-        except ValueError:
+        except TooLarge:
             # A profile that no record can hold: nobody could sign in with it.
             return self._end("too large to keep")
 

@@ -14,6 +14,7 @@ from backoffice.demo.provider import Provider
 from tests.accounts.sessions.conftest import PROFILE
 from tests.accounts.sso.person import (
     ADMIN,
+    BEGIN,
     CONTRACTOR,
     SUPPORT,
     Person,
@@ -52,6 +53,21 @@ def test_who_is_no_staff_gets_no_row_of_any_kind(person: Person, caplog: Log) ->
     assert not User.objects.exists()
     assert not UserSocialAuth.objects.exists()
     assert person.session_key is None
+
+
+def test_who_is_no_staff_can_go_on_with_another_account(person: Person) -> None:
+    page = person.sign_in(CONTRACTOR).content.decode()
+    assert f'action="{BEGIN}"' in page
+    assert '<input type="hidden" name="account" value="another">' in page
+    again = person.site.post(BEGIN, {"account": "another"})
+    assert "prompt=select_account" in again["Location"]
+    assert_signed_in(person.come_back(person.authorize(again["Location"])), person)
+
+
+def test_person_who_picks_nothing_is_asked_for_no_other_account(
+    person: Person,
+) -> None:
+    assert "prompt" not in person.asked()
 
 
 def test_somebody_elses_sign_in_ends_the_first_session_and_links_nothing(

@@ -73,6 +73,23 @@ def test_strict_provider_has_nothing_to_complain_of(stranger: Stranger) -> None:
     assert_in(stranger)
 
 
+@pytest.mark.parametrize(
+    ("announced", "prompt"),
+    [
+        (ABSENT, "login"),
+        (7, "login"),
+        (["none"], "login"),
+        (["select_account"], "select_account"),
+    ],
+)
+def test_another_account_is_asked_for_in_words_the_provider_knows(
+    stranger: Stranger, announced: Any, prompt: str
+) -> None:
+    stranger.discovery = {"prompt_values_supported": announced}
+    begun = Browser().post("/sso/login/oidc/", {"account": "another"})
+    assert f"prompt={prompt}&" in f"{begun['Location']}&"
+
+
 # Oddities that do no harm -------------------------------------------------------------
 
 

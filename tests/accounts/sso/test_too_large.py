@@ -1,0 +1,55 @@
+"""Answers that are larger than anything we could keep of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from accounts.models import User
+from accounts.sessions.seal import MAX_BYTES
+from accounts.sso.pipeline import MAX_GROUPS_BYTES
+from accounts.sso.refresh_token import MAX_LENGTH
+from tests.accounts.sso.conftest import set_up
+from tests.accounts.sso.person import Person, assert_refused, assert_signed_in
+from tests.accounts.sso.test_backend import ANSWER, profile_answer
+from tests.accounts.sso.test_strangers import assert_out, stranger
+from tests.fakes.stranger import Stranger
+
+__all__ = ["profile_answer", "stranger"]
+
+Log = pytest.LogCaptureFixture
+LONG = "\U0001f600" * 200_000
+
+
+@pytest.mark.parametrize("value", [LONG, [LONG], {"of": LONG}, 1e308])
+@pytest.mark.parametrize("field", ["name", "department", "preferred_username", "email"])
+def test_field_that_is_endless_is_cut_or_left_out(
+    person: Person, profile_answer: dict[str, Any], field: str, value: Any
+) -> None:
+    profile_answer["body"] = {field: value}
+    assert_signed_in(person.sign_in(), person)
+    user = User.objects.get()
+    kept = (user.name, user.department, user.username, user.email)
+    assert max(map(len, kept)) <= 255
+
+
+@pytest.mark.parametrize("letter", ["g", "\uae40", '"'])
+def test_groups_are_counted_as_a_session_holds_them(
+    person: Person, profile_answer: dict[str, Any], caplog: Log, letter: str
+) -> None:
+    names = [f"{letter * 50}{number}" for number in range(MAX_GROUPS_BYTES // 50)]
+    profile_answer["body"] = {"groups": ["staff", *names]}
+    assert_refused(person.sign_in(), person, caplog, **ANSWER, why="claim=groups")
+
+
+def test_parts_that_together_are_too_large_end_on_a_page(
+    stranger: Stranger, settings: Settings
+) -> None:
+    """No token known is written like this, but nothing forbids it."""
+    set_up(settings, renew_seconds=60)
+    token = "\U0001f600" * MAX_LENGTH
+    assert len(token.encode()) >= MAX_BYTES
+    stranger.token_answer = {"refresh_token": token}
+    assert_out(stranger)
