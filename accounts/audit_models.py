@@ -49,6 +49,8 @@ class AuditEntry(models.Model):
 
     class Meta:
         ordering = ("-pk",)
+        # Not db_index above: SQLite would make the table anew, without its triggers.
+        indexes = (models.Index(fields=["address"], name="audit_by_address"),)
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit entries")
 

@@ -71,7 +71,7 @@ def changelist(request: HttpRequest, page: dict[str, Any]) -> HttpResponse:
         request,
         "admin/accounts/livesession/change_list.html",
         context,
-        status=200 if found else 422,
+        status=422 if found is None else 200,
     )
 
 

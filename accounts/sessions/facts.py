@@ -144,18 +144,16 @@ def prune(client: Any, now: float) -> None:
 
 def everything(client: Any, buckets: Sequence[str]) -> dict[str, bytes]:
     """The facts in these buckets, by session id."""
-    found: dict[bytes, bytes] = {}
+    found: dict[str, bytes] = {}
     for start in range(0, len(buckets), BUCKETS_AT_ONCE):
         pipeline = client.pipeline(transaction=False)
         for bucket in buckets[start : start + BUCKETS_AT_ONCE]:
             pipeline.hgetall(bucket)
         for entries in answers(pipeline):
-            found.update(entries)
-    return {
-        member.hex(): noted
-        for member, noted in found.items()
-        if len(noted) == FORM.size
-    }
+            for member, noted in entries.items():
+                if len(noted) == FORM.size:
+                    found[member.hex()] = noted
+    return found
 
 
 def of_each(client: Any, ids: Sequence[str]) -> dict[str, bytes]:

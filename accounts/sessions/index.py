@@ -9,7 +9,7 @@ In the store a session is named by 12 bytes, here and above by their 24 hex digi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +22,9 @@ from accounts.sessions.record import Record
 PRUNE_AT_MOST = 200
 PRUNE_BATCH = 1000
 FRESH_SECONDS = 60
+SCORES_AT_ONCE = 5000
+# To ask for the score of one entry costs as much as to read this many in order.
+FEW = 8
 BYTES = 12
 
 # KEYS: by use, by start, by end, then the facts' bucket of each id.
@@ -174,9 +177,15 @@ def page(
     return _ids(found)
 
 
-def everyone(client: Any, order: Order, descending: bool = True) -> list[str]:
-    """Every id, in an order."""
-    return _ids(client.zrange(order.value, 0, -1, desc=descending))
+def sort(
+    client: Any, order: Order, ids: Collection[str], descending: bool = True
+) -> list[str]:
+    """These ids in an order; what is not listed is left out."""
+    if len(ids) * FEW < whole_number(client.zcard(order.value)):
+        return _ids(_sorted(client, order, _members(ids), descending))
+    wanted = set(ids)
+    listed = client.zrange(order.value, 0, -1, desc=descending)
+    return [found for member in listed if (found := member.hex()) in wanted]
 
 
 def used_until(client: Any, moment: int) -> list[str]:
@@ -230,6 +239,22 @@ def entry_of(name: str, identifier: str) -> tuple[str, bytes]:
     if name.startswith(keys.ORIGINS):
         return keys.origin_bucket(name), keys.reference(name) + member
     return name, member
+
+
+def _sorted(
+    client: Any, order: Order, members: Sequence[bytes], descending: bool
+) -> list[bytes]:
+    scored: list[tuple[float, bytes]] = []
+    for start in range(0, len(members), SCORES_AT_ONCE):
+        some = members[start : start + SCORES_AT_ONCE]
+        scores = client.zmscore(order.value, some)
+        scored += [
+            (score, member)
+            for score, member in zip(scores, some, strict=True)
+            if score is not None
+        ]
+    # As the store itself sorts: by score, and by the bytes among equals.
+    return [member for _, member in sorted(scored, reverse=descending)]
 
 
 def _entries(record: Record) -> list[tuple[str, bytes]]:

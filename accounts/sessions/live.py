@@ -123,7 +123,7 @@ def select(
         store = agreeing_store()
         index.prune_all(store, clock.now())
         ids = search.matching(store, selection)
-        listed = search.in_order(store, order, ids, descending)
+        listed = index.sort(store, order, ids, descending)
         candidates = listed[offset : offset + size]
         found = [s for s in search.seen(store, candidates) if selection.matches(s)]
     return Found(len(listed) - len(candidates) + len(found), found)

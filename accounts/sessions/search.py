@@ -13,7 +13,6 @@ from typing import Any
 from accounts import keys
 from accounts.sessions import clock, cutoff, facts, index, values
 from accounts.sessions.facts import Kind
-from accounts.sessions.index import Order
 from accounts.sessions.live_session import LiveSession
 from accounts.sessions.selection import Selection
 
@@ -48,14 +47,6 @@ def matching(store: Any, selection: Selection) -> set[str]:
     return set(noted)
 
 
-def in_order(
-    store: Any, order: Order, ids: set[str], descending: bool = True
-) -> list[str]:
-    """These ids in an order; what is not listed is left out."""
-    listed = index.everyone(store, order, descending)
-    return [identifier for identifier in listed if identifier in ids]
-
-
 def _noted(store: Any, selection: Selection) -> dict[str, bytes]:
     if selection.person is None:
         return facts.everything(store, keys.buckets())
@@ -74,11 +65,14 @@ def _suiting(
     suiting = {
         word for word, text in dictionary.items() if _suits(selection, kind, text)
     }
-    unknown = [i for i, fact in noted.items() if fact[place] not in dictionary]
-    found = {i: fact for i, fact in noted.items() if fact[place] in suiting}
+    others = dictionary.keys() - suiting
+    found = {i: fact for i, fact in noted.items() if fact[place] not in others}
     # A word that the dictionary lost says nothing: those few are opened.
-    opened = [s.id for s in seen(store, unknown) if selection.matches(s)]
-    return found | {identifier: noted[identifier] for identifier in opened}
+    unknown = [i for i, fact in found.items() if fact[place] not in suiting]
+    opened = {s.id for s in seen(store, unknown) if selection.matches(s)}
+    for identifier in set(unknown) - opened:
+        del found[identifier]
+    return found
 
 
 def _narrows(selection: Selection, kind: Kind) -> bool:
@@ -102,13 +96,13 @@ def _within_times(
 ) -> dict[str, bytes]:
     after, before = selection.started_within()
     # What a cut-off ended is dead, also while its clear-up is still to come.
-    first = facts.moment(max(after, *cutoff.marks(store)))
-    last = facts.moment(before) if before is not None else b"\xff" * 6
-    found = {i: f for i, f in noted.items() if first <= f[facts.START] < last}
+    after = max(after, *cutoff.marks(store))
+    if after or before is not None:
+        first = facts.moment(after)
+        last = facts.moment(before) if before is not None else b"\xff" * 6
+        noted = {i: f for i, f in noted.items() if first <= f[facts.START] < last}
     used_before = selection.used_before(clock.now())
     if used_before is None:
-        return found
+        return noted
     idle = set(index.used_until(store, used_before))
-    return {
-        identifier: fact for identifier, fact in found.items() if identifier in idle
-    }
+    return {i: fact for i, fact in noted.items() if i in idle}

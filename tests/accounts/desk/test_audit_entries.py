@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from django.test import Client
+from django.contrib.admin import site
+from django.test import Client, RequestFactory
 
 from accounts.audit import Event, record
 from accounts.models import AuditEntry
@@ -62,3 +63,21 @@ def test_nobody_changes_an_entry(desk: Client, entry: AuditEntry) -> None:
             desk.post(AUDIT + path, {"reason": "x", "post": "yes"}).status_code == 403
         )
     assert AuditEntry.objects.get(pk=entry.pk).reason == "stolen laptop"
+
+
+def test_search_for_what_is_no_address_and_no_name_finds_nothing(
+    desk: Client, entry: AuditEntry
+) -> None:
+    for text in ("203.0.113", "stolen", "ki"):
+        page = desk.get(AUDIT, {"q": text}).content.decode()
+        assert "stolen laptop" not in page
+
+
+@pytest.mark.parametrize("text", ["kim", "203.0.113.7", "a" * 24])
+def test_search_reads_indexes_and_not_the_whole_table(
+    desk: Client, entry: AuditEntry, text: str
+) -> None:
+    request = RequestFactory().get(AUDIT)
+    entries = site.get_model_admin(AuditEntry)
+    found, _ = entries.get_search_results(request, AuditEntry.objects.all(), text)
+    assert "SCAN" not in found.explain()

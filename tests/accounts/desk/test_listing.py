@@ -147,3 +147,9 @@ def test_change_of_device_is_flagged(desk: Client) -> None:
 
 def test_list_is_changed_by_no_post(desk: Client) -> None:
     assert desk.post(LIST).status_code == 405
+
+
+def test_filter_that_nothing_matches_is_no_mistake(desk: Client) -> None:
+    answer = desk.get(f"{LIST}?department=Nowhere")
+    assert answer.status_code == 200
+    assert "No live session matches." in answer.content.decode()

@@ -17,7 +17,8 @@ from pytest_django.fixtures import Settings
 
 from accounts import audit, keys
 from accounts.models import AuditEntry, Revocation
-from accounts.sessions import census, clock, facts, live
+from accounts.sessions import census, clock, facts, index, live
+from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import StoreUnavailable
 from accounts.sessions.live import LiveSession, Order, Selection
 from accounts.sessions.store import SessionStore
@@ -392,3 +393,17 @@ def test_nobody_is_nobody() -> None:
 def member(session: SessionStore) -> bytes:
     """How the index names the session."""
     return bytes.fromhex(session.session_id or "")
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("descending", [True, False])
+def test_few_and_many_come_in_the_same_order(
+    travel: Travel, order: Order, descending: bool
+) -> None:
+    crowd(40, travel)
+    listed = [s.id for s in live.page(order, size=1000, descending=descending)]
+    with answering():
+        for meant in (listed[3:6], listed[5:35], listed):
+            found = index.sort(client(), order, {*meant, "0" * 24}, descending)
+            assert found == meant
