@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts import audit
-from accounts.desk import recent, telling
+from accounts.desk import recent, telling, tidying
 from accounts.desk.confirmation import ConfirmationForm
 from accounts.desk.job import Job
 from accounts.desk.target import Scope, Target
@@ -105,7 +105,10 @@ def _end(
     spared = own.id if own and not answer.get("own") else ""
     by, reason = _name(request), answer["reason"]
     if target.scope is Scope.EVERYONE:
-        telling.tell_cut_off(request, live.end_everyone(by=by, reason=reason))
+        outcome = live.end_everyone(by=by, reason=reason)
+        telling.tell_cut_off(request, outcome)
+        if not outcome.pending:
+            tidying.begin()
         return redirect(LIST)
     if target.scope is Scope.CHOSEN:
         chosen = [each for each in target.ids if each != spared]

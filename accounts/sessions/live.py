@@ -114,10 +114,10 @@ def select(
     """One page of the live sessions that match, and their exact number.
 
     Costs time in proportion to all sessions, a third of a second for 100,000, but for
-    a selection of everything, of one session or of a few people. Raises
-    SessionStoreError.
+    a selection of everything, of one session or of a few people; and of everything,
+    too, while a cut-off is being cleared up. Raises SessionStoreError.
     """
-    if selection == Selection():
+    if selection == Selection() and not _holds_ended():
         return Found(count(), page(order, offset, size, descending))
     with answering():
         store = agreeing_store()
@@ -127,6 +127,14 @@ def select(
         candidates = listed[offset : offset + size]
         found = [s for s in search.seen(store, candidates) if selection.matches(s)]
     return Found(len(listed) - len(candidates) + len(found), found)
+
+
+def _holds_ended() -> bool:
+    """Whether the index still lists what a cut-off has ended, page after page."""
+    with answering():
+        store = agreeing_store()
+        mark = max(cutoff.marks(store))
+        return bool(mark and index.begun_before(store, mark, 1))
 
 
 def clear_up() -> int:

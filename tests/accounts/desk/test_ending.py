@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from typing import Any
 
 import pytest
+import redis
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from accounts import keys
 from accounts.desk import ending, job, target
 from accounts.models import AuditEntry, User
 from accounts.sessions import live
+from accounts.sessions.index import Order
 from tests.accounts.desk.conftest import END, LIST, opened
 from tests.accounts.sessions.conftest import is_live, sign_in
 
@@ -194,10 +198,17 @@ def test_everyone_needs_the_tick_for_oneself(desk: Client) -> None:
     assert all(map(is_live, victims))
 
 
-def test_everyone_ends_by_one_mark(desk: Client) -> None:
+def test_everyone_ends_by_one_mark_and_is_cleared_up(
+    desk: Client, store: redis.Redis
+) -> None:
     victims = crowd(3)
     answered(desk, {"scope": "everyone"}, own="on")
     assert not any(map(is_live, victims))
+    for thread in threading.enumerate():
+        if thread.name == "clear-up":
+            thread.join(20)
+    assert not store.exists(*Order)
+    assert not store.keys(keys.ANY_VALUE)
     assert AuditEntry.objects.get(event="everyone:cut-off").reason == "theft"
 
 

@@ -178,6 +178,10 @@ def test_cut_off_is_cleared_up_without_a_trace_on_every_kind_of_store(
     after = enter("u-9", sid="s-after")
     assert live.count() == 1
     assert live.select(Selection(group="staff")).total == 1
+    for order in Order:
+        assert ids(live.select(Selection(), order, 0, 5, False).sessions) == [
+            after.session_id
+        ]
     assert live.clear_up() == 40
     assert ids(everyone()) == [after.session_id]
     assert census.check() == census.Census(live=1)
