@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
+from accounts.sso.client_key import ClientKey
 from accounts.sso.providers import FIRST, Provider, qualified
 from backoffice.env import Environment
 
@@ -64,7 +66,7 @@ def _read(env: Environment, name: str) -> Provider:
         name=name,
         issuer=issuer,
         client_id=env.text(_name(name, "CLIENT_ID")),
-        client_secret=env.text(_name(name, "CLIENT_SECRET")),
+        **_client(env, name),
         label=env.text(_name(name, "LABEL"), urlsplit(issuer).hostname or name),
         scopes=_words(env, _name(name, "SCOPES")),
         groups_claim=env.text(_name(name, "GROUPS_CLAIM"), "groups"),
@@ -98,6 +100,26 @@ def _name(name: str, setting: str) -> str:
 def _bare_name(name: str, setting: str) -> str:
     """For what the first provider calls by a name without OIDC_."""
     return setting if name == FIRST else _name(name, setting)
+
+
+def _client(env: Environment, name: str) -> dict[str, Any]:
+    """How the provider knows us: by a key, or by a secret and then by that alone."""
+    setting, of_key = _name(name, "CLIENT_SECRET"), _name(name, "CLIENT_KEY")
+    pem = env.text(of_key, "")
+    if not pem:
+        return {"client_secret": env.text(setting)}
+    if env.text(setting, ""):
+        env.problem(setting, f"must not be given beside {of_key}")
+    found = {
+        "client_secret": "",
+        "client_audience": env.text(_name(name, "CLIENT_AUDIENCE"), ""),
+    }
+    try:
+        key = ClientKey.read(pem, env.text(_name(name, "CLIENT_KEY_ID"), ""))
+    except ValueError as error:
+        env.problem(of_key, str(error))
+        return found
+    return {**found, "client_key": key}
 
 
 def _words(env: Environment, name: str) -> tuple[str, ...]:

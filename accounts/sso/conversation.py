@@ -151,6 +151,26 @@ class Conversation(OpenIdConnectAuth[Any]):
         )
         return keyset.read(published, self)
 
+    # Client authentication -----------------------------------------------
+
+    def use_basic_auth(self) -> bool:
+        return not self.provider.client_key and super().use_basic_auth()
+
+    def auth_complete_params(self, state: str | None = None) -> dict[str, Any]:
+        params: dict[str, Any] = super().auth_complete_params(state)
+        if self.provider.client_key is None:
+            return params
+        del params["client_secret"]
+        return params | self.in_the_form()
+
+    def in_the_form(self) -> dict[str, str]:
+        """What says in a posted form who we are, where no header does."""
+        of, key = self.provider, self.provider.client_key
+        if key is None:
+            return {"client_id": of.client_id, "client_secret": of.client_secret}
+        proof = key.proof(of.client_id, of.client_audience or of.issuer)
+        return {"client_id": of.client_id, **proof}
+
     def auth_complete_credentials(self) -> Any:
         credentials = super().auth_complete_credentials()
         # Form-encoded before they are joined (RFC 6749, 2.3.1): a secret with a colon,

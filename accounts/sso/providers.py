@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from accounts.sso.claims import verified_domain
+from accounts.sso.client_key import ClientKey
 
 FIRST = "oidc"
 GOOGLE = "https://accounts.google.com"
@@ -28,12 +29,16 @@ class Provider:
     `name` stands in addresses and in sessions. `trusted_audiences` may stand beside us
     in `aud`. `max_age` is in seconds. `staff_domains` are in lower case. Every
     `renew_seconds` the provider is asked again about whoever is signed in; 0 is never.
+    With a `client_key` there is no `client_secret`; `client_audience` is what its
+    signatures are made for where that is not the issuer.
     """
 
     name: str
     issuer: str
     client_id: str
     client_secret: str = field(repr=False)
+    client_key: ClientKey | None = None
+    client_audience: str = ""
     label: str = "SSO"
     scopes: tuple[str, ...] = ()
     groups_claim: str = "groups"

@@ -98,8 +98,7 @@ def revoke(backend: StaffOpenIdConnect, value: str) -> bool:
 def _as_client(backend: StaffOpenIdConnect, form: dict[str, str]) -> dict[str, Any]:
     if credentials := backend.auth_complete_credentials():
         return {"data": form, "auth": credentials}
-    client_id, secret = backend.get_key_and_secret()
-    return {"data": {**form, "client_id": client_id, "client_secret": secret}}
+    return {"data": {**form, **backend.in_the_form()}}
 
 
 def _claims(token: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from accounts.sso.providers import Provider
 from backoffice import providers
 from backoffice.env import Environment
+from tests.accounts.sso.test_client_key import CURVE, pem
 
 FIRST = {
     "OIDC_ISSUER": "https://idp.example",
@@ -157,3 +158,49 @@ def test_groups_claim_is_needed_as_soon_as_any_group_counts(
 def test_file_of_authorities_must_be_there(given: Given) -> None:
     text = problems(given(**FIRST, OIDC_CA_FILE="/nowhere/ca.pem"))
     assert "OIDC_CA_FILE is no file" in text
+
+
+# A key in place of the secret ---------------------------------------------------------
+
+WITHOUT_SECRET = {k: v for k, v in FIRST.items() if k != "OIDC_CLIENT_SECRET"}
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "key.pem"
+    file.write_text(pem(CURVE))
+    return file
+
+
+def test_key_comes_from_a_file_and_needs_no_secret(
+    given: Given, key_file: Path
+) -> None:
+    names = {"OIDC_CLIENT_KEY_FILE": str(key_file), "OIDC_CLIENT_KEY_ID": "k1"}
+    (only,) = read(given(**WITHOUT_SECRET, **names))
+    assert only.client_secret == ""
+    assert only.client_key is not None
+    assert (only.client_key.algorithm, only.client_key.key_id) == ("ES256", "k1")
+
+
+def test_each_provider_has_its_own_key(given: Given, key_file: Path) -> None:
+    names = {k: v for k, v in PARTNER.items() if k != "OIDC_PARTNER_CLIENT_SECRET"}
+    names["OIDC_PARTNER_CLIENT_KEY_FILE"] = str(key_file)
+    first, second = read(given(**FIRST, **names))
+    assert first.client_key is None
+    assert second.client_key is not None
+
+
+def test_key_and_secret_together_are_refused(given: Given, key_file: Path) -> None:
+    found = problems(given(**FIRST, OIDC_CLIENT_KEY_FILE=str(key_file)))
+    assert "OIDC_CLIENT_SECRET must not be given beside OIDC_CLIENT_KEY" in found
+
+
+def test_key_that_cannot_be_read_is_said(given: Given, tmp_path: Path) -> None:
+    names = {"OIDC_CLIENT_KEY_FILE": str(tmp_path / "absent.pem")}
+    found = problems(given(**WITHOUT_SECRET, **names))
+    assert "OIDC_CLIENT_KEY cannot be read" in found
+
+
+def test_key_of_the_wrong_kind_is_said(given: Given) -> None:
+    found = problems(given(**WITHOUT_SECRET, OIDC_CLIENT_KEY="ssh-ed25519 AAAA"))
+    assert "OIDC_CLIENT_KEY is no private key in PEM" in found

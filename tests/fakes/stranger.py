@@ -117,14 +117,17 @@ class Stranger:
         back = urlencode({"code": code, "state": asked["state"]})
         return Response(302, (("Location", f"{self.redirect_uri}?{back}"),))
 
-    def on_token(self, request: Request) -> Response:
+    def demand_client(self, request: Request) -> None:
         basic = base64.b64encode(f"{self.client_id}:{self.secret}".encode()).decode()
+        self.demand(request.header("Authorization") == f"Basic {basic}", "client")
+        self.demand(set(request.form) == CODE_FORM, f"form {sorted(request.form)}")
+
+    def on_token(self, request: Request) -> Response:
+        self.demand_client(request)
         asked = self.codes.pop(request.form.get("code", ""), None)
         digest = hashlib.sha256(request.form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-        self.demand(request.header("Authorization") == f"Basic {basic}", "client")
         self.demand(request.header("Accept") == "application/json", "Accept")
-        self.demand(set(request.form) == CODE_FORM, f"form {sorted(request.form)}")
         self.demand(request.form.get("redirect_uri") == self.redirect_uri, "redirect")
         self.demand(asked is not None, "code used twice")
         self.demand((asked or {}).get("code_challenge") == challenge, "verifier")

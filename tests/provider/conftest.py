@@ -30,6 +30,7 @@ class Provider:
     issuer: str
     site_url: str
     log: Path
+    client_key: str = ""
     child: Child | None = None
 
     def start(self) -> None:
@@ -42,6 +43,7 @@ class Provider:
         port = self.issuer.rpartition(":")[2]
         script = str(FOLDER / "provider.mjs")
         command = [node, script, port, self.site_url, str(self.key_file)]
+        command += [self.client_key] if self.client_key else []
         self.child = Child("provider", command, log=self.log)
         assert wait_until(lambda: bool(self.events("ready")), 20), self.log.read_text()
 

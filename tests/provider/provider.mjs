@@ -1,9 +1,9 @@
 // A certified OpenID provider that we did not write, as strict as it can be set.
 //
-//     node provider.mjs PORT SITE_URL KEY_FILE
+//     node provider.mjs PORT SITE_URL KEY_FILE [CLIENT_KEY]
 //
 // It serves http://127.0.0.1:PORT, signs with the key in KEY_FILE (a new one if there is
-// none) and knows one client, this site. Each line of its
+// none) and knows one client, this site, by a secret or by CLIENT_KEY, a public JWK. Each line of its
 // standard output is one JSON object: what happened, and the values of the tokens, so
 // that a test can look for them where they must not be. Made for loopback only.
 
@@ -11,7 +11,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { Provider } from 'oidc-provider';
 
-const [port, site, keyFile] = process.argv.slice(2);
+const [port, site, keyFile, clientKey] = process.argv.slice(2);
+const authentication = clientKey ? 'private_key_jwt' : 'client_secret_basic';
 const issuer = `http://127.0.0.1:${port}`;
 
 const PEOPLE = {
@@ -23,16 +24,16 @@ const PEOPLE = {
 const provider = new Provider(issuer, {
   clients: [{
     client_id: 'backoffice',
-    client_secret: 'a client secret',
+    ...(clientKey ? { jwks: { keys: [JSON.parse(clientKey)] } } : { client_secret: 'a client secret' }),
     grant_types: ['authorization_code', 'refresh_token'],
     redirect_uris: [`${site}/sso/complete/oidc/`],
     post_logout_redirect_uris: [`${site}/signed-out/`],
-    token_endpoint_auth_method: 'client_secret_basic',
+    token_endpoint_auth_method: authentication,
     backchannel_logout_uri: `${site}/sso/backchannel-logout/`,
     backchannel_logout_session_required: true,
     require_auth_time: true,
   }],
-  clientAuthMethods: ['client_secret_basic'],
+  clientAuthMethods: [authentication],
   responseTypes: ['code'],
   scopes: ['openid', 'profile', 'email', 'groups'],
   claims: {
@@ -93,6 +94,8 @@ provider.on('grant.success', (ctx) => tell('grant.success', {
   by: ctx.headers.authorization?.split(' ')[0] ?? 'body', type: ctx.oidc.params.grant_type,
 }));
 provider.on('grant.error', (ctx, error) => tell('grant.error', { error: error.message, detail: error.error_detail }));
+provider.on('revocation.error', (ctx, error) => tell('revocation.error', { error: error.message, detail: error.error_detail }));
+provider.on('refresh_token.destroyed', () => tell('revocation'));
 provider.on('end_session.success', () => tell('end_session.success'));
 provider.on('backchannel.success', (ctx, client, sub, sid) => tell('backchannel.success', { sub, sid }));
 provider.on('backchannel.error', (ctx, error, client, sub, sid) => tell('backchannel.error', { sub, sid, error: error.message }));
