@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode
@@ -67,6 +67,9 @@ class Target:
 
     def begun_before(self, moment: datetime) -> Self:
         """The same, without whoever signs in from now on: nobody has seen them."""
+        # Beginnings are kept in whole milliseconds, rounded down. Of those that began
+        # within this one nobody can tell on which side of the moment: they stay.
+        moment -= timedelta(microseconds=moment.microsecond % 1000)
         before = self.selection.started_before
         before = min(before, moment) if before else moment
         return replace(self, selection=replace(self.selection, started_before=before))
