@@ -18,9 +18,14 @@ from typing import Any
 import jwt
 from django.conf import settings
 from social_core.backends.open_id_connect import OpenIdConnectAuth
-from social_core.exceptions import AuthResponseError, SocialAuthBaseException
+from social_core.exceptions import (
+    AuthResponseError,
+    AuthSessionError,
+    SocialAuthBaseException,
+)
 
 from accounts.models import User
+from accounts.sessions import clock
 from accounts.sso import begun, keyset
 from accounts.sso.claims import is_moment, laid_over
 from accounts.sso.conversation import Conversation
@@ -78,10 +83,13 @@ class StaffOpenIdConnect(Conversation):
 
     def get_or_create_state(self) -> str | None:
         state = super().get_or_create_state()
-        if self.back_to and state:
+        if state:
             key = self.transaction_key(state)
+            ours: dict[str, Any] = {"begun": clock.now()}
+            if self.back_to:
+                ours["back_to"] = self.back_to
             asked = self.strategy.session_get(key)
-            self.strategy.session_set(key, {**asked, "back_to": self.back_to})
+            self.strategy.session_set(key, {**asked, **ours})
         return state
 
     def auth_params(self, state: str | None = None) -> dict[str, Any]:
@@ -105,7 +113,15 @@ class StaffOpenIdConnect(Conversation):
     def validate_state(self) -> str | None:
         if self._oauth2_transaction is not None:
             return str(self._oauth2_transaction["state"])
-        return super().validate_state()
+        state = super().validate_state()
+        self._check_age()
+        return state
+
+    def _check_age(self) -> None:
+        # The library goes by the host's clock, which can be set back.
+        asked = self._oauth2_transaction or {}
+        if clock.now() - asked.get("begun", 0) > settings.SESSION_SIGN_IN_SECONDS:
+            raise AuthSessionError(self, code="state_mismatch", stage="callback")
 
     def check_response_issuer(self) -> None:
         """The answer must be our provider's and nobody else's (RFC 9207, 2.4)."""

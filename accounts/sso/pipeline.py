@@ -138,7 +138,9 @@ def _proved_at(backend: Any, said: object) -> int | None:
         return None
     # At a step-up it was after we asked, whatever the provider's clock makes of that.
     earliest = backend.started if backend.stepping_up_to else 0
-    return int(min(max(said, earliest), now))
+    age = now - min(max(said, earliest), now)
+    # By the clock that it will be held against, which is never set back.
+    return int(clock.now() - age)
 
 
 def _address(claim: object) -> str:

@@ -14,8 +14,10 @@ from accounts.sso.logout_token import LEEWAY_SECONDS, MAX_AGE_SECONDS, LogoutTok
 
 # Longer than carrying out a logout takes at the very most.
 TAKEN_SECONDS = 15
-# From the earliest moment at which a token is accepted to the latest, and then some.
-USED_SECONDS = MAX_AGE_SECONDS + 2 * LEEWAY_SECONDS + 60
+# From the earliest moment at which a token is accepted to the latest, and a day more:
+# where our clock is set back, tokens that were too old are accepted again, while the
+# store's clock goes on.
+USED_SECONDS = MAX_AGE_SECONDS + 2 * LEEWAY_SECONDS + 24 * 3600
 
 
 def take(token: LogoutToken) -> bool:
