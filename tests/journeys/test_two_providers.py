@@ -11,9 +11,6 @@ from playwright.sync_api import BrowserContext, expect
 from backoffice.demo.ports import lasting_port
 from backoffice.demo.provider import Client, Provider
 from tests.journeys.site import SUPPORT, Site, running_site
-from tests.journeys.test_in_a_browser import launched
-
-__all__ = ["launched"]
 
 SECRET = "the partner's secret"
 

