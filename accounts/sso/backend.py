@@ -55,6 +55,12 @@ class StaffOpenIdConnect(Conversation):
         return int(transaction.get("timestamp", 0)) + 1
 
     @property
+    def begun_at(self) -> int:
+        """The same by the clock that is never set back, which kills go by."""
+        transaction = self._oauth2_transaction or {}
+        return int(transaction.get("begun", 0)) + 1
+
+    @property
     def is_answer(self) -> bool:
         """Whether what came back answers a question that this browser was sent with."""
         return self._oauth2_transaction is not None

@@ -116,7 +116,7 @@ def attach_sign_in(
         authenticated_at=_proved_at(backend, claims.get("auth_time")),
         # One that is too long to be sent as a hint would only fill the store.
         id_token=tokens["id_token"] if len(tokens["id_token"]) <= MAX_HINT else "",
-        started=backend.started,
+        started=backend.begun_at,
         refresh_token=_refresh_token(backend, tokens),
     )
 

@@ -10,7 +10,8 @@ import redis
 from pytest_django.fixtures import Settings
 
 from accounts import keys
-from accounts.sessions import clock
+from accounts.models import User
+from accounts.sessions import clock, live
 from accounts.sso import renewal, replay
 from accounts.sso.logout_token import LEEWAY_SECONDS, MAX_AGE_SECONDS, LogoutToken
 from tests.accounts.sso.conftest import set_up
@@ -141,6 +142,16 @@ def test_step_up_that_was_begun(person: Person, host: Host, seconds: int) -> Non
     host.wait(200)
     person.come_back(person.authorize(asked))
     assert person.session_key == key
+
+
+def test_sign_in_after_a_kill_comes_after_it(person: Person, host: Host) -> None:
+    person.sign_in()
+    host.set_back(HOUR)
+    live.end_person(User.objects.get(), by="test")
+    assert person.signed_in_as is None
+    host.wait(2)
+    person.sign_in()
+    assert person.signed_in_as == SUPPORT
 
 
 def test_used_logout_token_is_remembered_until_it_is_too_old_again(
