@@ -13,6 +13,11 @@ import time
 class _Clock:
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Starts anew, as a new process does."""
+        self._last = 0.0
         self._anchor()
 
     def _anchor(self) -> None:
@@ -22,16 +27,19 @@ class _Clock:
         with self._lock:
             wall = time.time()
             expected = self._wall + time.monotonic() - self._steady
-            # Small corrections by NTP are not a jump; follow them.
+            # Small corrections by NTP are not a jump; follow them. Time stands still
+            # for so long: what began must not be later than the kill that follows.
             if wall < expected - 1:
-                return expected
-            self._anchor()
-            return wall
+                wall = expected
+            else:
+                self._anchor()
+            self._last = max(self._last, wall)
+            return self._last
 
 
 _clock = _Clock()
 now = _clock.now
-reset = _clock._anchor
+reset = _clock.reset
 
 
 def whole_milliseconds(seconds: float) -> float:

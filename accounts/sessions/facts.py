@@ -138,7 +138,9 @@ def prune(client: Any, now: float) -> None:
     pipeline = client.pipeline(transaction=False)
     for kind in Kind:
         names = keys.words(kind), keys.words_end(kind)
-        pipeline.eval(_PRUNE, 2, *names, milliseconds(now), WORDS_AT_ONCE)
+        pipeline.execute_command(
+            "EVAL", _PRUNE, 2, *names, milliseconds(now), WORDS_AT_ONCE
+        )
     answers(pipeline)
 
 

@@ -94,7 +94,9 @@ def note(client: Any, record: Record) -> None:
     pipeline = client.pipeline(transaction=False)
     facts.note_words(pipeline, record)
     bucket, member = keys.bucket(record.id), bytes.fromhex(record.id)
-    pipeline.eval(_NOTE_IF_LISTED, 1, bucket, member, facts.pack(record))
+    pipeline.execute_command(
+        "EVAL", _NOTE_IF_LISTED, 1, bucket, member, facts.pack(record)
+    )
     answers(pipeline)
 
 
@@ -113,7 +115,7 @@ def leave_names(client: Any, names: Mapping[str, Sequence[str]]) -> None:
     _forget(pipeline, list(names))
     if leaving:
         places, entries = zip(*leaving, strict=True)
-        pipeline.eval(_LEAVE_EACH, len(places), *places, *entries)
+        pipeline.execute_command("EVAL", _LEAVE_EACH, len(places), *places, *entries)
     answers(pipeline)
 
 

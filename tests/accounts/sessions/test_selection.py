@@ -98,6 +98,7 @@ def crowd(size: int, travel: Travel, seed: int = 1) -> None:
     """People of all kinds, begun over half an hour, some of them used since."""
     dice = random.Random(seed)  # noqa: S311 - a test's dice
     travel.move_to(NOW - timedelta(minutes=25))
+    clock.reset()
     for number in range(size):
         groups = dice.sample(GROUPS, dice.randint(0, len(GROUPS)))
         enter(
@@ -166,6 +167,19 @@ def test_selected_are_ended_exactly_on_every_kind_of_store(travel: Travel) -> No
     assert {s.id for s in everyone()} == rest
     assert live.select(selection) == live.Found(0, [])
     assert census.check() == census.Census(live=len(rest))
+
+
+@pytest.mark.usefixtures("_shape")
+def test_changes_are_noted_and_the_expired_purged_on_every_kind_of_store(
+    travel: Travel, settings: Settings
+) -> None:
+    session = enter("u-1", sid="s-1")
+    session["profile"] = {**session["profile"], "department": "Elsewhere"}
+    session.save()
+    assert live.select(Selection(department="Elsewhere")).total == 1
+    travel.shift(settings.SESSION_IDLE_SECONDS + 1)
+    assert live.purge() == 1
+    assert live.select(Selection()) == live.Found(0, [])
 
 
 @pytest.mark.usefixtures("_shape")
