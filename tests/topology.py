@@ -14,10 +14,11 @@ from pathlib import Path
 import redis
 
 from backoffice.demo.children import wait_until
-from backoffice.demo.ports import lasting_port
+from backoffice.demo.ports import lasting_port, port_is_free
 from backoffice.demo.store import EmbeddedStore
 
 SERVICE = "sessions"
+BUS_PORTS = 10_000
 SLOTS = 16384
 PATIENCE_SECONDS = 30
 
@@ -84,7 +85,19 @@ def cluster(folder: Path) -> Iterator[Topology]:
 
 
 def _server(folder: Path, *extra: str) -> EmbeddedStore:
-    return EmbeddedStore(folder, port=lasting_port(), extra=extra)
+    return EmbeddedStore(folder, port=cluster_port(), extra=extra)
+
+
+def cluster_port() -> int:
+    """A free port whose second one is free as well.
+
+    Nodes of a Cluster talk among themselves on a port 10,000 higher, where systems take
+    ports for outgoing connections from.
+    """
+    while True:
+        port = lasting_port()
+        if port_is_free(port + BUS_PORTS):
+            return port
 
 
 def _watcher(folder: Path, primary_port: int) -> EmbeddedStore:

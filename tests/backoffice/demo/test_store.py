@@ -13,7 +13,7 @@ import redis
 
 from backoffice.demo.children import wait_until
 from backoffice.demo.errors import StoreError
-from backoffice.demo.ports import free_port, lasting_port
+from backoffice.demo.ports import free_port
 from backoffice.demo.store import (
     BINARY_SETTING,
     HOW_TO_GET_ONE,
@@ -23,6 +23,7 @@ from backoffice.demo.store import (
     wheel_binary,
 )
 from tests.backoffice.demo.processes import PATIENCE, first_line, is_gone, python
+from tests.topology import cluster_port
 
 START_AND_SLEEP = """
 import sys, time
@@ -214,10 +215,9 @@ def test_sentinel_runs_from_the_same_binary(tmp_path: Path) -> None:
 
 
 def test_cluster_node_runs_from_the_same_binary(tmp_path: Path) -> None:
-    # The nodes talk among themselves on a port that is 10,000 higher.
     extra = ["--cluster-enabled", "yes"]
     with (
-        EmbeddedStore(tmp_path, port=lasting_port(), extra=extra) as node,
+        EmbeddedStore(tmp_path, port=cluster_port(), extra=extra) as node,
         redis.Redis.from_url(node.url) as client,
     ):
         assert client.info("cluster")["cluster_enabled"] == 1
