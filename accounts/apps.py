@@ -30,6 +30,7 @@ class AccountsConfig(AppConfig):
         post_save.connect(receivers.end_sessions_at_loss_of_rights, sender=User)
         for taken in (User.groups.through, User.user_permissions.through):
             m2m_changed.connect(receivers.end_sessions_at_loss_of_a_group, sender=taken)
+            m2m_changed.connect(receivers.record_given_rights, sender=taken)
         pre_delete.connect(receivers.end_sessions_of_deleted, sender=User)
         post_migrate.connect(rights.grant, sender=self)
         post_migrate.connect(triggers.make, sender=self)

@@ -60,8 +60,11 @@ def end_sessions_at_loss_of_rights(
     sender: Any, instance: User, created: bool, **kwargs: Any
 ) -> None:
     """`post_save` of User: what a person had open does not outlive their rights."""
+    before = instance.rights_as_loaded
     if not created and instance.has_lost_rights():
         live.end_person(instance, by="system", reason="rights taken")
+    if not created and before and before != instance.rights:
+        _record_rights(instance, "changed in the account itself")
     instance.rights_as_loaded = instance.rights
 
 
@@ -80,6 +83,28 @@ def end_sessions_at_loss_of_a_group(
         return
     for user in _losers(sender, instance, pk_set):
         live.end_person(user, by="system", reason="rights taken")
+        _record_rights(user, "taken by hand")
+
+
+def record_given_rights(
+    sender: Any,
+    instance: User | Group | Permission,
+    action: str,
+    pk_set: set[int] | None,
+    **kwargs: Any,
+) -> None:
+    """`m2m_changed`, the other direction: what somebody gave without the provider."""
+    if action == "post_add" and pk_set:
+        is_user = isinstance(instance, User)
+        people = [instance.pk] if is_user else pk_set
+        for user in User.objects.filter(pk__in=people):
+            _record_rights(user, "given by hand")
+
+
+def _record_rights(user: User, how: str) -> None:
+    audit.record(
+        audit.Event.RIGHTS_CHANGED, actor="system", subject=user.username, reason=how
+    )
 
 
 def _losers(

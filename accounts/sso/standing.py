@@ -58,9 +58,11 @@ def set_roles(user: User, roles: Collection[Role]) -> None:
     held, is_staff = roles_held(user), bool(roles)
     if held == roles and user.is_staff == is_staff:
         return
+    # Not by `add`, `remove` or `save`: their receivers take it for somebody's hand, and
+    # end the whole person.
     for role in set(roles) - held:
-        user.groups.add(Group.objects.get_or_create(name=role.value)[0])
-    # Neither by `remove` nor by `save`: their receivers end the whole person.
+        group, _ = Group.objects.get_or_create(name=role.value)
+        User.groups.through.objects.get_or_create(user=user, group=group)
     taken = [role.value for role in held - set(roles)]
     User.groups.through.objects.filter(user=user, group__name__in=taken).delete()
     User.objects.filter(pk=user.pk).update(is_staff=is_staff)

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
 from accounts import rights
-from accounts.models import User
+from accounts.models import AuditEntry, User
 from accounts.rights import PERMISSIONS, Role
 from tests.accounts.sessions.conftest import begin, is_live
 from tests.accounts.sessions.conftest import sign_in as open_session
@@ -90,3 +90,24 @@ def test_added_group_ends_nothing(client: Client, user: User) -> None:
     session = open_session(client, user)
     user.groups.add(Group.objects.get(name=Role.AUDITOR.value))
     assert is_live(session)
+
+
+def recorded(user: User) -> list[str]:
+    found = AuditEntry.objects.filter(event="rights:changed", subject=user.username)
+    return [entry.reason for entry in found.order_by("pk")]
+
+
+def test_rights_given_and_taken_by_hand_are_recorded(user: User) -> None:
+    group = Group.objects.get(name=Role.ADMIN.value)
+    user.groups.add(group)
+    group.user_set.remove(user)
+    assert recorded(user) == ["given by hand", "taken by hand"]
+
+
+def test_change_of_the_account_itself_is_recorded(user: User) -> None:
+    user = User.objects.get(pk=user.pk)
+    user.is_superuser = True
+    user.save()
+    user.name = "Another"
+    user.save()
+    assert recorded(user) == ["changed in the account itself"]
