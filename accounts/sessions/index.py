@@ -9,7 +9,7 @@ In the store a session is named by 12 bytes, here and above by their 24 hex digi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +25,8 @@ FRESH_SECONDS = 60
 SCORES_AT_ONCE = 5000
 # To ask for the score of one entry costs as much as to read this many in order.
 FEW = 8
+# What a store reads out in well within the time-out while it serves nobody else.
+WHOLE_AT_MOST = 200_000
 BYTES = 12
 
 # KEYS: by use, by start, by end, then the facts' bucket of each id.
@@ -186,16 +188,21 @@ def sort(
     client: Any, order: Order, ids: Collection[str], descending: bool = True
 ) -> list[str]:
     """These ids in an order; what is not listed is left out."""
-    if len(ids) * FEW < whole_number(client.zcard(order.value)):
+    total = whole_number(client.zcard(order.value))
+    if total > WHOLE_AT_MOST or len(ids) * FEW < total:
         return _ids(_sorted(client, order, _members(ids), descending))
     wanted = set(ids)
     listed = client.zrange(order.value, 0, -1, desc=descending)
     return [found for member in listed if (found := member.hex()) in wanted]
 
 
-def used_until(client: Any, moment: int) -> list[str]:
-    """Ids of sessions that were last used at this moment (ms) or before."""
-    return _ids(client.zrange(keys.BY_USE, "-inf", moment, byscore=True))
+def used_until(client: Any, ids: Collection[str], moment: int) -> set[str]:
+    """Those of these that were last used at this moment (ms) or before."""
+    span = "-inf", moment
+    if whole_number(client.zcount(keys.BY_USE, *span)) <= WHOLE_AT_MOST:
+        return set(_ids(client.zrange(keys.BY_USE, *span, byscore=True))) & set(ids)
+    scored = _scored(client, Order.LAST_USE, _members(ids))
+    return set(_ids(member for score, member in scored if score <= moment))
 
 
 def last_uses(client: Any, ids: Sequence[str]) -> list[float | None]:
@@ -249,17 +256,20 @@ def entry_of(name: str, identifier: str) -> tuple[str, bytes]:
 def _sorted(
     client: Any, order: Order, members: Sequence[bytes], descending: bool
 ) -> list[bytes]:
-    scored: list[tuple[float, bytes]] = []
+    # As the store itself sorts: by score, and by the bytes among equals.
+    scored = sorted(_scored(client, order, members), reverse=descending)
+    return [member for _, member in scored]
+
+
+def _scored(
+    client: Any, order: Order, members: Sequence[bytes]
+) -> Iterator[tuple[float, bytes]]:
     for start in range(0, len(members), SCORES_AT_ONCE):
         some = members[start : start + SCORES_AT_ONCE]
         scores = client.zmscore(order.value, some)
-        scored += [
-            (score, member)
-            for score, member in zip(scores, some, strict=True)
-            if score is not None
-        ]
-    # As the store itself sorts: by score, and by the bytes among equals.
-    return [member for _, member in sorted(scored, reverse=descending)]
+        for score, member in zip(scores, some, strict=True):
+            if score is not None:
+                yield score, member
 
 
 def _entries(record: Record) -> list[tuple[str, bytes]]:

@@ -104,5 +104,5 @@ def _within_times(
     used_before = selection.used_before(clock.now())
     if used_before is None:
         return noted
-    idle = set(index.used_until(store, used_before))
+    idle = index.used_until(store, noted, used_before)
     return {i: fact for i, fact in noted.items() if i in idle}

@@ -425,3 +425,16 @@ def test_few_and_many_come_in_the_same_order(
         for meant in (listed[3:6], listed[5:35], listed):
             found = index.sort(client(), order, {*meant, "0" * 24}, descending)
             assert found == meant
+
+
+@pytest.mark.usefixtures("store")
+def test_more_than_a_store_reads_at_once_is_found_all_the_same(
+    travel: Travel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd(40, travel)
+    selections = [Selection(), Selection(idle_for=timedelta(minutes=5))]
+    found = [[live.select(s, o).sessions for o in Order] for s in selections]
+    monkeypatch.setattr(index, "WHOLE_AT_MOST", 3)
+    monkeypatch.setattr(index, "SCORES_AT_ONCE", 7)
+    assert [[live.select(s, o).sessions for o in Order] for s in selections] == found
+    assert 0 < len(found[1][0]) < len(found[0][0])
