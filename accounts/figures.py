@@ -17,7 +17,7 @@ from django.db.models.functions import Cast, Substr
 from django.utils import timezone
 
 from accounts import history
-from accounts.audit import Event
+from accounts.audit import ENDS, Event
 from accounts.browser import device
 from accounts.models import AuditEntry, LiveSample
 from accounts.sessions import live
@@ -100,7 +100,7 @@ def sign_ins_by_hour(since: datetime) -> list[Hour]:
 
 def ends_by_kind(since: datetime) -> list[Share]:
     """The ends since, the most frequent kind first."""
-    found = _counted(_since(since, (*history.ENDS, Event.CUT_OFF)), "event")
+    found = _counted(_since(since, (*ENDS, Event.CUT_OFF)), "event")
     return [Share(history.words(event), n) for event, n in found]
 
 

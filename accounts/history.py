@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from accounts import places
-from accounts.audit import Event
+from accounts.audit import ENDS, Event
 from accounts.browser import device
 from accounts.models import AuditEntry
 from accounts.profile import SESSION_KEY, StaffProfile
@@ -53,16 +53,6 @@ WORDS: dict[str, str | Promise] = {
     Event.CUT_OFF: _("Everyone ended by a security admin"),
 }
 SIGN_INS = (Event.SIGNED_IN, Event.SIGN_IN_REFUSED, Event.LIMIT_REACHED)
-ENDS = (
-    Event.SIGNED_OUT,
-    Event.REPLACED,
-    Event.ENDED,
-    Event.KILLED,
-    Event.EXPIRED,
-    Event.LOGGED_OUT_BY_PROVIDER,
-    Event.LIMIT_REACHED,
-    Event.RENEWAL_REFUSED,
-)
 # What deserves a second look.
 FLAGS = (
     Event.NEW_DEVICE,

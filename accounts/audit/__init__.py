@@ -7,7 +7,15 @@ Entries form a chain (chain.py). An entry that SQL cannot take is kept until it 
 from __future__ import annotations
 
 from accounts.audit.entry import Entry
-from accounts.audit.events import Event
+from accounts.audit.events import ENDS, Event
 from accounts.audit.writing import append_missing, keep_with, record, record_all
 
-__all__ = ["Entry", "Event", "append_missing", "keep_with", "record", "record_all"]
+__all__ = [
+    "ENDS",
+    "Entry",
+    "Event",
+    "append_missing",
+    "keep_with",
+    "record",
+    "record_all",
+]

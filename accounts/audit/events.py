@@ -39,3 +39,16 @@ class Event(StrEnum):
 
     AUDIT_EXPORTED = "audit:exported"
     AUDIT_TRIMMED = "audit:trimmed"
+
+
+# What a session's story ends with. A new kind of end has its place here.
+ENDS = (
+    Event.SIGNED_OUT,
+    Event.REPLACED,
+    Event.ENDED,
+    Event.KILLED,
+    Event.EXPIRED,
+    Event.LOGGED_OUT_BY_PROVIDER,
+    Event.LIMIT_REACHED,
+    Event.RENEWAL_REFUSED,
+)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef
 
 from accounts import audit, keys
-from accounts.audit import Event
+from accounts.audit import ENDS, Event
 from accounts.models import AuditEntry
 from accounts.sessions import clock
 from accounts.sessions.connections import answering, answers
@@ -23,16 +23,6 @@ BATCH = 500
 # How long the timer may have been off.
 LOOK_BACK = timedelta(days=2)
 BEGINNINGS = (Event.SIGNED_IN, Event.STEPPED_UP)
-ENDS = (
-    Event.SIGNED_OUT,
-    Event.REPLACED,
-    Event.ENDED,
-    Event.KILLED,
-    Event.EXPIRED,
-    Event.LOGGED_OUT_BY_PROVIDER,
-    Event.LIMIT_REACHED,
-    Event.RENEWAL_REFUSED,
-)
 
 
 def enter_expired() -> int:
