@@ -6,16 +6,21 @@ From the mark on, every session that began before is refused, whatever their num
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from django.conf import settings
+from django.db import connections
 
 from accounts import keys
 from accounts.sessions import clock, facts, index, values
 from accounts.sessions.connections import answers
 
-BUCKETS_AT_ONCE = 16
+# While the store works for one thread, the other reads and writes its own bytes.
+THREADS = 2
+MOST_BUCKETS_AT_ONCE = 256
 
 
 def marks(store: Any) -> list[int]:
@@ -62,14 +67,30 @@ def clear_up(store: Any) -> int:
     last = max(standing.values())
     if not last:
         return 0
-    removed = sum(_clear_up(store, some, standing) for some in _groups(keys.buckets()))
+    groups = _groups(keys.buckets(), index.count_all(store))
+    threads = ThreadPoolExecutor(THREADS)
+    try:
+        removed = sum(threads.map(partial(_clear_up, store, standing), groups))
+    finally:
+        # A store that does not answer one of them need not be asked by all the others.
+        threads.shutdown(cancel_futures=True)
     while doomed := index.begun_before(store, last, values.BATCH):
         removed += len(values.erase(store, dict.fromkeys(doomed, last / 1000)))
         index.drop(store, doomed)
     return removed
 
 
-def _clear_up(store: Any, buckets: Sequence[str], standing: Mapping[str, int]) -> int:
+def _clear_up(store: Any, standing: Mapping[str, int], buckets: Sequence[str]) -> int:
+    try:
+        return _clear_buckets(store, standing, buckets)
+    finally:
+        # The fence may have read the ledger in this thread.
+        connections.close_all()
+
+
+def _clear_buckets(
+    store: Any, standing: Mapping[str, int], buckets: Sequence[str]
+) -> int:
     firsts = {shard: facts.moment(first) for shard, first in standing.items()}
     doomed = {
         identifier: facts.names_in(noted)
@@ -88,8 +109,8 @@ def _clear_up(store: Any, buckets: Sequence[str], standing: Mapping[str, int]) -
     return removed
 
 
-def _groups(buckets: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (
-        buckets[start : start + BUCKETS_AT_ONCE]
-        for start in range(0, len(buckets), BUCKETS_AT_ONCE)
-    )
+def _groups(buckets: Sequence[str], sessions: int) -> Iterator[Sequence[str]]:
+    """The buckets, as many together as hold somewhat less than a batch of sessions."""
+    wanted = values.BATCH * 3 // 4 * len(buckets) // max(sessions, 1)
+    size = max(1, min(MOST_BUCKETS_AT_ONCE, wanted))
+    return (buckets[start : start + size] for start in range(0, len(buckets), size))

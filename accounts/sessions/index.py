@@ -166,6 +166,11 @@ def count(client: Any, now: float) -> int:
     return whole_number(client.zcount(keys.BY_END, f"({milliseconds(now)}", "+inf"))
 
 
+def count_all(client: Any) -> int:
+    """How many sessions are listed, whether or not they are live."""
+    return whole_number(client.zcard(keys.BY_START))
+
+
 def count_since(client: Any, moment: int) -> int:
     """How many listed sessions began at this moment (ms) or later."""
     return whole_number(client.zcount(keys.BY_START, moment, "+inf"))
