@@ -8,6 +8,7 @@ too old to be finished is removed as new ones are begun, with no command to run.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from django.conf import settings
 from social_django.models import Association, Nonce
@@ -15,6 +16,8 @@ from social_django.models import Association, Nonce
 from accounts.sessions import clock
 
 MAX_OF_ONE_BROWSER = 10
+# A live session may hold little more than these beside what else is kept in it.
+MAX_BYTES_OF_ONE_BROWSER = 6 * 1024
 TIDY_SECONDS = 60
 
 _tidied = float("-inf")
@@ -34,7 +37,18 @@ def tidy() -> None:
     Association.cleanup_expired()
 
 
-def oldest_to_drop(begun: dict[str, int]) -> list[str]:
-    """The states that must go before this browser may begin one more."""
+def oldest_to_drop(begun: Mapping[str, int], sizes: Mapping[str, int]) -> list[str]:
+    """The states that must go before this browser may begin one more.
+
+    `begun` is when, in seconds; `sizes` what each takes in the session, in bytes.
+    """
     by_age = sorted(begun, key=lambda state: begun[state])
-    return by_age[: max(0, len(begun) - MAX_OF_ONE_BROWSER + 1)]
+    kept = sum(sizes.values())
+    dropped = []
+    for place, state in enumerate(by_age):
+        is_many = len(by_age) - place >= MAX_OF_ONE_BROWSER
+        if not is_many and kept <= MAX_BYTES_OF_ONE_BROWSER:
+            break
+        dropped.append(state)
+        kept -= sizes[state]
+    return dropped

@@ -3,7 +3,7 @@ from __future__ import annotations
 import unicodedata
 from urllib.parse import unquote, urlsplit
 
-MAX_LENGTH = 2000
+MAX_BYTES = 2000
 
 
 def own_path(target: object, default: str = "/") -> str:
@@ -13,9 +13,14 @@ def own_path(target: object, default: str = "/") -> str:
     characters in them as other sites (WHATWG URL), so none of those is a path. It is
     looked at decoded as well, in case something in front of us decodes once more.
     """
-    if not isinstance(target, str) or len(target) > MAX_LENGTH:
+    if not isinstance(target, str) or _size(target) > MAX_BYTES:
         return default
     return target if _is_own_path(target) and _is_own_path(unquote(target)) else default
+
+
+def _size(target: str) -> int:
+    # What a browser sends has no lone surrogates; they are no path either (below).
+    return len(target.encode(errors="surrogatepass"))
 
 
 def _is_own_path(target: str) -> bool:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from accounts.sso.destination import MAX_LENGTH, own_path
+from accounts.sso.destination import MAX_BYTES, own_path
 from tests.accounts.sso.person import Person
 
 
@@ -39,7 +39,7 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("target", [*FOREIGN, None, 7, "/" + "x" * MAX_LENGTH])
+@pytest.mark.parametrize("target", [*FOREIGN, None, 7, "/" + "x" * MAX_BYTES])
 def test_everything_else_is_the_default(target: object) -> None:
     """OID-18."""
     assert own_path(target, "/home/") == "/home/"

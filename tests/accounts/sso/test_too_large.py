@@ -8,9 +8,14 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
+from accounts.sessions import clock
 from accounts.sessions.seal import MAX_BYTES
+from accounts.sessions.store import SessionStore
+from accounts.sso import refresh_token
+from accounts.sso.begun import MAX_OF_ONE_BROWSER
 from accounts.sso.pipeline import MAX_GROUPS_BYTES
 from accounts.sso.refresh_token import MAX_LENGTH
+from accounts.sso.sign_in import MAX_HINT
 from tests.accounts.sso.conftest import set_up
 from tests.accounts.sso.person import Person, assert_refused, assert_signed_in
 from tests.accounts.sso.test_backend import ANSWER, profile_answer
@@ -53,3 +58,41 @@ def test_parts_that_together_are_too_large_end_on_a_page(
     assert len(token.encode()) >= MAX_BYTES
     stranger.token_answer = {"refresh_token": token}
     assert_out(stranger)
+
+
+LETTERS = ["a", "\uae40", "\U0001f600", '"']
+
+
+@pytest.mark.parametrize("letter", LETTERS, ids=map(hex, map(ord, LETTERS)))
+def test_many_begun_with_endless_places_to_return_to_end_in_no_error(
+    person: Person, letter: str
+) -> None:
+    """Each is in bounds; all of one browser together must be as well."""
+    target = "/" + letter * 1900
+    for _ in range(2 * MAX_OF_ONE_BROWSER):
+        assert person.begin(target).status_code == 302
+    assert_signed_in(person.sign_in(), person)
+
+
+@pytest.mark.parametrize("letter", LETTERS, ids=map(hex, map(ord, LETTERS)))
+def test_many_step_ups_with_endless_places_to_return_to_end_in_no_error(
+    person: Person, profile_answer: dict[str, Any], settings: Settings, letter: str
+) -> None:
+    """In a session that holds as much of everything as it may."""
+    names = [f"{'g' * 50}{number}" for number in range(MAX_GROUPS_BYTES // 60)]
+    profile_answer["body"] = {"groups": ["staff", *names]}
+    set_up(settings, renew_seconds=60)
+    person.sign_in()
+    fill(person.session)
+    target = "/" + letter * 1900
+    for _ in range(2 * MAX_OF_ONE_BROWSER):
+        assert person.site.post("/sso/step-up/", {"next": target}).status_code == 302
+    back = person.site.post("/sso/step-up/", {"next": "/sessions/"})["Location"]
+    assert person.come_back(person.authorize(back))["Location"] == "/sessions/"
+
+
+def fill(session: SessionStore) -> None:
+    """The longest tokens that are kept, beside the groups."""
+    session["sign_in"] = {**session["sign_in"], "id_token": "x" * MAX_HINT}
+    session[refresh_token.SESSION_KEY] = ["x" * MAX_LENGTH, clock.now() + 3600, 0]
+    session.save()

@@ -1,0 +1,93 @@
+"""What the provider is asked at one sign-in, and what the browser keeps of it.
+
+Under each `state` that is sent there, a few facts wait in the browser's session for
+the answer: when it was asked, and where a step-up leads.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.conf import settings
+
+from accounts.sessions import clock
+from accounts.sso import begun
+from accounts.sso.conversation import Conversation
+
+
+class Question(Conversation):
+    """The way to the provider."""
+
+    # Set before `start`: asks for a fresh sign-in, and where to go afterwards.
+    back_to = login_hint = ""
+
+    @property
+    def stepping_up_to(self) -> str:
+        """Where the step-up leads that is being answered; "" when it is none."""
+        return str((self._oauth2_transaction or {}).get("back_to", ""))
+
+    @property
+    def started(self) -> int:
+        """When this sign-in was sent to the provider, in whole seconds by our clock.
+
+        Rounded up: whoever signs in within the second of a kill came after it.
+        """
+        transaction = self._oauth2_transaction or {}
+        return int(transaction.get("timestamp", 0)) + 1
+
+    @property
+    def begun_at(self) -> int:
+        """The same by the clock that is never set back, which kills go by."""
+        transaction = self._oauth2_transaction or {}
+        return int(transaction.get("begun", 0)) + 1
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether what came back answers a question that this browser was sent with."""
+        return self._oauth2_transaction is not None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a sign-in of this browser is under way, in whatever tab."""
+        names = [each.name for each in settings.PROVIDERS]
+        index = self._transaction_index_key().removeprefix(self.name)
+        return any(self.strategy.session_get(f"{name}{index}") for name in names)
+
+    def start(self) -> Any:
+        begun.tidy()
+        # Before anything is kept: with the provider away nothing can begin.
+        self.oidc_config()
+        return super().start()
+
+    def _prune_transactions(self, now: int, lifetime: int) -> dict[str, int]:
+        active = super()._prune_transactions(now, lifetime)
+        sizes = {state: self._size(state) for state in active}
+        for state in begun.oldest_to_drop(active, sizes):
+            self.strategy.session_pop(self.transaction_key(state))
+            del active[state]
+        return active
+
+    def _size(self, state: str) -> int:
+        kept = self.strategy.session_get(self.transaction_key(state))
+        return len(json.dumps(kept, ensure_ascii=False).encode())
+
+    def get_or_create_state(self) -> str | None:
+        state = super().get_or_create_state()
+        if state:
+            key = self.transaction_key(state)
+            ours: dict[str, Any] = {"begun": clock.now()}
+            if self.back_to:
+                ours["back_to"] = self.back_to
+            asked = self.strategy.session_get(key)
+            self.strategy.session_set(key, {**asked, **ours})
+        return state
+
+    def auth_params(self, state: str | None = None) -> dict[str, Any]:
+        params: dict[str, Any] = super().auth_params(state)
+        if self.back_to:
+            # Providers are known that understand one of the two, so both are said.
+            params |= {"prompt": "login", "max_age": 0, "login_hint": self.login_hint}
+        elif self.data.get("account") == "another":
+            params["prompt"] = self.prompt_for_another()
+        return params
