@@ -132,14 +132,17 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Revocation(models.Model):
-    """The ledger: one kill that the store must never forget."""
+    """The ledger: one kill, or other end, that the store must never forget."""
 
     class Kind(models.TextChoices):
         SESSION = "session", _("one session")
         PERSON = "person", _("all sessions of a person")
         ORIGIN = "origin", _("a session of the provider")
         EVERYONE = "everyone", _("everyone")
+        # Ended by its own person: signed out, or moved to another key.
+        LEFT = "left", _("a session that was left")
 
+    ONE = (Kind.SESSION, Kind.LEFT)
     NAMED = (Kind.PERSON, Kind.ORIGIN)
 
     # Made by whoever kills, so that one written late is not written twice.

@@ -22,6 +22,9 @@ def remember(ended: Sequence[Record], rows: Sequence[Revocation]) -> None:
         return
     kills: dict[str | None, Revocation] = {}
     for row in rows:
+        if row.kind == Revocation.Kind.LEFT:
+            # It had its entry at the time.
+            continue
         is_one = row.kind == Revocation.Kind.SESSION
         names = row.targets() if row.kind in Revocation.NAMED else [row.target]
         kills |= dict.fromkeys([row.target] if is_one else names, row)

@@ -174,7 +174,7 @@ def carry_out(store: Any, rows: Sequence[Revocation]) -> list[Record]:
         cutoff.set_mark(store, max(row.before.timestamp() for row in everyone))
     before: dict[str, float] = {}
     for row in rows:
-        if row.kind == Revocation.Kind.SESSION:
+        if row.kind in Revocation.ONE:
             before[row.target] = row.before.timestamp()
     named = [row for row in rows if row.kind in Revocation.NAMED]
     for row, ids in zip(named, _listed(store, named), strict=True):
@@ -226,11 +226,12 @@ def is_killed_meanwhile(
     """
     pipeline = store.pipeline(transaction=False)
     pipeline.get(keys.mark(record.person or ""))
-    pipeline.exists(keys.mark(record.origin or ""))
     pipeline.exists(keys.tombstone(moved_from or record.id))
-    mark, is_origin_gone, is_buried = answers(pipeline)
+    if record.origin:
+        pipeline.exists(keys.mark(record.origin))
+    mark, *are_gone = answers(pipeline)
     is_person_killed = int(mark or 0) > clock.milliseconds(since)
-    return is_person_killed or bool(is_origin_gone) or bool(is_buried)
+    return is_person_killed or any(are_gone)
 
 
 def is_acknowledged(store: Any) -> bool | None:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accounts import keys
-from accounts.sessions import audit_copy, clock, cutoff, index, ledger, search
+from accounts.sessions import (
+    audit_copy,
+    clock,
+    cutoff,
+    departures,
+    index,
+    ledger,
+    search,
+)
 from accounts.sessions.connections import answering
 from accounts.sessions.index import Order
 from accounts.sessions.kill import (
@@ -144,9 +152,13 @@ def clear_up() -> int:
 
 
 def settle() -> int:
-    """Writes the kills into the ledger that SQL could not take at the time."""
+    """Writes the kills into the ledger that SQL could not take at the time.
+
+    What is in it of sign-outs that no store can undo any more goes.
+    """
     with answering():
         settled = ledger.settle(agreeing_store())
+    departures.forget()
     audit_copy.report_outage()
     audit_copy.settle()
     return settled

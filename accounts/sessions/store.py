@@ -29,7 +29,16 @@ from django.contrib.sessions.backends.base import (
 from django.utils.crypto import get_random_string
 
 from accounts import keys
-from accounts.sessions import clock, facts, fence, index, ledger, seal, values
+from accounts.sessions import (
+    clock,
+    departures,
+    facts,
+    fence,
+    index,
+    ledger,
+    seal,
+    values,
+)
 from accounts.sessions.connections import (
     Nonsense,
     answering,
@@ -202,7 +211,10 @@ class SessionStore(SessionBase):
         key = session_key or self.session_key
         if keys.is_session_key(key):
             with answering():
-                values.erase(client(), _whenever(keys.session_ids(cast("str", key))))
+                ended = values.erase(
+                    client(), _whenever(keys.session_ids(cast("str", key)))
+                )
+            departures.note(ended)
 
     def flush(self) -> None:
         super().flush()
@@ -223,6 +235,7 @@ class SessionStore(SessionBase):
             ended = values.erase(client(), _whenever(keys.session_ids(old)))
         if not ended:
             raise UpdateError
+        departures.note(ended)
         self._session_cache = data
         self._record = record
         self._moved_from = ended[0].id

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 from django.db import DatabaseError
+from django.test import Client
 from pytest_django.fixtures import Settings
 
-from accounts.models import Revocation
+from accounts.models import Revocation, User
 from accounts.sessions import fence, ledger, live
 from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
 from accounts.sessions.store import TOUCH_SECONDS
 from backoffice.demo.store import EmbeddedStore
-from tests.accounts.sessions.conftest import again, begin, is_live
+from tests.accounts.sessions.conftest import again, begin, is_live, sign_in
 from tests.conftest import Travel, use_store
 
 pytestmark = pytest.mark.django_db
@@ -192,3 +194,105 @@ def test_store_that_does_not_say_who_it_is_is_not_believed(
     with pytest.raises(StoreUnavailable):
         again(session).load()
     client.close()
+
+
+# Files from before ----------------------------------------------------------------
+
+
+def log_of(server: EmbeddedStore) -> Path:
+    """The append-only file that is being written."""
+    (found,) = server.folder.glob("appendonlydir/*.incr.aof")
+    return found
+
+
+@pytest.fixture
+def logging_store(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]:
+    """A store that writes its log to the disk once a second."""
+    every = ["--appendonly", "yes", "--appendfsync", "everysec"]
+    with EmbeddedStore(tmp_path / "own", extra=every) as server:
+        use_store(settings, server.url)
+        yield server
+
+
+def test_log_that_lost_its_last_second_revives_nobody(
+    logging_store: EmbeddedStore,
+) -> None:
+    """K6: the machine dies before the second is over in which the kill was written."""
+    victim, other = begin("u-1"), begin("u-2")
+    size = log_of(logging_store).stat().st_size
+    live.end([str(victim.session_id)], by="admin")
+    log = log_of(logging_store)
+    assert log.stat().st_size > size
+    logging_store.kill()
+    with log.open("r+b") as file:
+        file.truncate(size)
+    logging_store.start()
+    with redis.Redis.from_url(logging_store.url) as store:
+        assert store.exists(victim.record.name)  # type: ignore[union-attr]
+    assert [is_live(victim), is_live(other)] == [False, True]
+
+
+def test_backup_put_back_revives_nobody_who_was_killed_since(
+    own_store: EmbeddedStore, tmp_path: Path, travel: Travel
+) -> None:
+    """K7: by name, by person, by everyone; and who signed in since is gone."""
+    killed, of_person, stays = begin("u-1"), begin("u-2"), begin("u-3")
+    backup(own_store, tmp_path)
+    travel.shift(60)
+    live.end([str(killed.session_id)], by="admin")
+    live.end_subject("https://idp.example", "u-2", by="admin")
+    since = begin("u-4")
+    put_back(own_store, tmp_path)
+    alive = [is_live(each) for each in (killed, of_person, stays, since)]
+    assert alive == [False, False, True, False]
+    assert [each.id for each in live.page()] == [stays.session_id]
+
+
+def test_backup_of_yesterday_brings_nobody_back(
+    own_store: EmbeddedStore, tmp_path: Path, travel: Travel, settings: Settings
+) -> None:
+    """K7: whatever was in it is past its limits, which stand under the seal."""
+    session = begin("u-1")
+    with redis.Redis.from_url(own_store.url) as store:
+        # As if the store's clock had not moved since: it is ours that counts.
+        store.persist(session.record.name)  # type: ignore[union-attr]
+        store.pexpire(session.record.name, 7 * 86_400_000)  # type: ignore[union-attr]
+    backup(own_store, tmp_path)
+    travel.shift(settings.SESSION_ABSOLUTE_SECONDS + 1)
+    put_back(own_store, tmp_path)
+    assert not is_live(session)
+    assert live.page() == []
+
+
+def test_backup_put_back_revives_no_one_who_signed_out_since(
+    own_store: EmbeddedStore, tmp_path: Path, client: Client, user: User
+) -> None:
+    """K7: to sign out is meant as seriously as a kill."""
+    session = sign_in(client, user)
+    backup(own_store, tmp_path)
+    client.post("/sign-out/")
+    put_back(own_store, tmp_path)
+    assert not is_live(session)
+
+
+def test_backup_put_back_does_not_open_under_a_key_that_was_replaced(
+    own_store: EmbeddedStore, tmp_path: Path
+) -> None:
+    """K7: a copy of the cookie from before a step-up."""
+    session = begin("u-1")
+    copy = again(session)
+    backup(own_store, tmp_path)
+    session.cycle_key()
+    put_back(own_store, tmp_path)
+    assert not is_live(copy)
+
+
+def backup(server: EmbeddedStore, folder: Path) -> None:
+    snapshot(server)
+    shutil.copy(server.folder / "dump.rdb", folder / "backup.rdb")
+
+
+def put_back(server: EmbeddedStore, folder: Path) -> None:
+    server.kill()
+    shutil.copy(folder / "backup.rdb", server.folder / "dump.rdb")
+    server.start()
