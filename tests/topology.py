@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
@@ -29,6 +29,7 @@ class Topology:
 
     address: str
     servers: list[EmbeddedStore]
+    watchers: list[EmbeddedStore] = field(default_factory=list)
 
     def clients(self) -> list[redis.Redis]:
         return [redis.Redis.from_url(server.url) for server in self.servers]
@@ -61,7 +62,9 @@ def sentinel(folder: Path) -> Iterator[Topology]:
         ]
         assert wait_until(lambda: all(map(_knows_all, watchers)), PATIENCE_SECONDS)
         hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in watchers)
-        yield Topology(f"redis+sentinel://{hosts}/{SERVICE}", [primary, replica])
+        yield Topology(
+            f"redis+sentinel://{hosts}/{SERVICE}", [primary, replica], watchers
+        )
 
 
 @contextmanager

@@ -67,10 +67,12 @@ def enter(client: Any, record: Record, now: float) -> None:
     """Lists a session that is about to be written."""
     expiry, member = record.expiry(now), bytes.fromhex(record.id)
     pipeline = client.pipeline(transaction=False)
-    facts.enter(pipeline, record)
+    # By this one a list finds whatever else was left, should we get no further: it
+    # comes first here and goes last.
     pipeline.zadd(keys.BY_USE, {member: milliseconds(now)})
-    pipeline.zadd(keys.BY_START, {member: milliseconds(record.began)})
     pipeline.zadd(keys.BY_END, {member: expiry})
+    facts.enter(pipeline, record)
+    pipeline.zadd(keys.BY_START, {member: milliseconds(record.began)})
     for name, entry in _entries(record):
         pipeline.zadd(name, {entry: expiry})
         pipeline.pexpireat(name, milliseconds(record.ends), nx=True)
@@ -287,9 +289,9 @@ def _names(record: Record) -> list[str]:
 
 def _forget(pipeline: Any, ids: Sequence[str]) -> None:
     members = _members(ids)
-    for order in Order:
-        pipeline.zrem(order.value, *members)
     facts.leave(pipeline, ids)
+    for order in (Order.START, Order.END, Order.LAST_USE):
+        pipeline.zrem(order.value, *members)
 
 
 def _members(ids: Iterable[str]) -> list[bytes]:

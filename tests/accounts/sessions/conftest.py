@@ -5,15 +5,20 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
+import redis
 from django.contrib.auth.models import Group
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from accounts import keys
 from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.rights import Role
 from accounts.sessions.store import SessionStore
+from backoffice.demo.store import EmbeddedStore
 from tests import topology
+from tests.conftest import use_store
+from tests.fakes.store import Proxy
 from tests.topology import Topology
 
 ISSUER = "https://idp.example"
@@ -82,6 +87,16 @@ def sign_in(client: Client, user: User) -> SessionStore:
     session.save()
     client.cookies["session_id"] = str(session.session_key)
     return session
+
+
+@pytest.fixture
+def proxy(
+    store: redis.Redis, store_server: EmbeddedStore, settings: Settings
+) -> Iterator[Proxy]:
+    """The line to the store of all tests."""
+    with Proxy(store_server.url) as line:
+        use_store(settings, line.url)
+        yield line
 
 
 class Shapes:

@@ -55,8 +55,9 @@ def test_store_shared_with_a_cache_is_refused(settings: Settings) -> None:
     assert found() == {"accounts.E004"}
 
 
-def test_store_that_evicts_is_refused(store: redis.Redis) -> None:
-    store.config_set("maxmemory-policy", "allkeys-lru")
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru", "volatile-ttl"])
+def test_store_that_evicts_is_refused(store: redis.Redis, policy: str) -> None:
+    store.config_set("maxmemory-policy", policy)
     try:
         assert found() == {"accounts.E006"}
     finally:

@@ -131,3 +131,55 @@ def test_failover_under_load_revives_nobody_and_signs_nobody_out(
     assert states == ["dead"] * len(doomed)
     assert wrongly_dead == []
     assert [settled_state_of(session) for session in staying] == ["live"] * 5
+
+
+def test_old_primary_that_comes_back_revives_nobody(sentinel_set: Topology) -> None:
+    """R5: it still has whom the new one was told to forget."""
+    primary = sentinel_set.servers[0]
+    victim, stays = begin("u-1"), begin("u-2")
+    with redis.Redis.from_url(primary.url) as connection:
+        assert connection.wait(1, 5000) == 1
+        connection.save()
+    primary.kill()
+    wait_for_primary(sentinel_set)
+    assert settled_state_of(victim) == "live"
+    live.end([str(victim.session_id)], by="admin")
+    primary.start()
+    seen = set()
+    deadline = time.monotonic() + topology.PATIENCE_SECONDS
+    while not follows(primary):
+        assert time.monotonic() < deadline
+        seen.add(state_of(victim))
+        client().connection_pool.disconnect()
+    assert seen <= {"dead", "unavailable"}
+    assert settled_state_of(victim) == "dead"
+    assert settled_state_of(stays) == "live"
+
+
+def follows(server: EmbeddedStore) -> bool:
+    """Whether it has become a replica, and has what the primary has."""
+    with redis.Redis.from_url(server.url) as connection:
+        try:
+            return connection.info("replication").get("master_link_status") == "up"
+        except redis.RedisError:
+            return False
+
+
+def test_sentinels_that_are_down_are_an_outage_for_new_connections_only(
+    sentinel_set: Topology,
+) -> None:
+    """R5: in time, and over once one can be asked again."""
+    session = begin()
+    assert state_of(session) == "live"
+    stop, go_on = signal.SIGSTOP, signal.SIGCONT
+    pids = [watcher.pid or 0 for watcher in sentinel_set.watchers]
+    for pid in pids:
+        os.kill(pid, stop)
+    try:
+        assert state_of(session) == "live"
+        client().connection_pool.disconnect()
+        assert state_of(session) == "unavailable"
+    finally:
+        for pid in pids:
+            os.kill(pid, go_on)
+    assert settled_state_of(session) == "live"

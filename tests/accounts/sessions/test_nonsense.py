@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
@@ -25,7 +25,6 @@ from accounts.sessions import live
 from accounts.sessions.connections import is_answering
 from accounts.sessions.errors import SessionStoreError
 from backoffice.demo.children import wait_until
-from backoffice.demo.store import EmbeddedStore
 from backoffice.proxy.errors import Refusal
 from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live, sign_in
 from tests.accounts.sessions.test_outages import (
@@ -38,7 +37,6 @@ from tests.accounts.sessions.test_outages import (
     share_one_connection,
     verdict,
 )
-from tests.conftest import use_store
 from tests.fakes.store import Proxy, shifted
 
 pytestmark = pytest.mark.django_db
@@ -68,16 +66,6 @@ each_nonsense = pytest.mark.parametrize(
 LOAD = (b"GET", b"PEXPIRETIME", b"ECHO")
 # By itself a well-formed answer about a session: there is none.
 NOBODY = b"$-1\r\n"
-
-
-@pytest.fixture
-def proxy(
-    store: redis.Redis, store_server: EmbeddedStore, settings: Settings
-) -> Iterator[Proxy]:
-    """The line to the store of all tests."""
-    with Proxy(store_server.url) as line:
-        use_store(settings, line.url)
-        yield line
 
 
 @pytest.fixture

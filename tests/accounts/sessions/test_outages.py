@@ -94,16 +94,6 @@ each_kind = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def proxy(
-    store: redis.Redis, store_server: EmbeddedStore, settings: Settings
-) -> Iterator[Proxy]:
-    """The line to the store of all tests."""
-    with Proxy(store_server.url) as line:
-        use_store(settings, line.url)
-        yield line
-
-
-@pytest.fixture
 def own_store(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]:
     """A store of this test's own, to be ill-treated."""
     # Nothing that was answered may be lost by a kill -9.

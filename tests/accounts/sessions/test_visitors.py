@@ -1,0 +1,73 @@
+"""SES-15: who only looks leaves nothing, wherever they look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.conf import settings
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+pytestmark = pytest.mark.django_db
+
+SAMPLES = {"int": "1", "path": "x/y", "str": "oidc", "slug": "x", "uuid": "x"}
+# Answered before the URL table is asked.
+BESIDE = (
+    "/livez",
+    "/readyz",
+    "/gate/check",
+    "/api/proxy",
+    "/no-such-page",
+    "/static/x",
+)
+
+
+def addresses(resolver: URLResolver, before: str = "/") -> Iterator[str]:
+    """One address for each entry of the URL table."""
+    for entry in resolver.url_patterns:
+        here = before + sample(str(entry.pattern))
+        if isinstance(entry, URLPattern):
+            yield here
+        else:
+            yield from addresses(entry, here)
+
+
+def sample(route: str) -> str:
+    """Something that fits this part of a route."""
+    filled = re.sub(
+        r"<(?:(\w+):)?\w+>", lambda found: SAMPLES[found[1] or "str"], route
+    )
+    # Those of Django's admin that are regular expressions: a name, or anything.
+    filled = re.sub(
+        r"\(\?P<\w+>([^)]*)\)", lambda found: found[1].split("|")[0], filled
+    )
+    return (
+        filled.removesuffix("\\Z")
+        .removesuffix("$")
+        .removeprefix("^")
+        .replace(".*", "x")
+    )
+
+
+EVERYWHERE = sorted({*addresses(get_resolver()), *BESIDE})
+
+
+def test_table_is_walked_as_a_whole() -> None:
+    assert {"/", "/sign-in/", "/sso/complete/oidc/", "/sessions/"} <= set(EVERYWHERE)
+    assert "/admin/accounts/livesession/" in EVERYWHERE
+    assert "/api/proxy/x/y" in EVERYWHERE
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize("address", EVERYWHERE)
+def test_looking_without_a_cookie_leaves_no_session(
+    client: Client, store: redis.Redis, address: str, method: str
+) -> None:
+    answer = getattr(client, method)(address)
+    assert answer.status_code < 500
+    # Forms need their token's cookie; it opens nothing.
+    assert set(answer.cookies) <= {settings.CSRF_COOKIE_NAME}
+    assert store.dbsize() == 0
