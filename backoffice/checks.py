@@ -8,6 +8,9 @@ from django.core.checks import CheckMessage, Error, Warning
 from backoffice.proxy.errors import RouteTableError
 from backoffice.proxy.route_file import load_routes
 
+# NIST SP 800-63B-4, 5.2: the longest session at the highest assurance (AAL3).
+LONGEST_SESSION_SECONDS = 12 * 3600
+
 
 def check_routes(**kwargs: Any) -> list[CheckMessage]:
     """backoffice.E001: the route table cannot be used."""
@@ -39,6 +42,14 @@ def check_site(**kwargs: Any) -> list[CheckMessage]:
             Warning(
                 "STEP_UP_SECONDS is 0: a stolen cookie is enough for everything.",
                 id="backoffice.W002",
+            )
+        )
+    if settings.SESSION_ABSOLUTE_SECONDS > LONGEST_SESSION_SECONDS:
+        found.append(
+            Warning(
+                "SESSION_ABSOLUTE_SECONDS is over 12 hours: somebody who proved who "
+                "they are yesterday is not asked today.",
+                id="backoffice.W003",
             )
         )
     return found

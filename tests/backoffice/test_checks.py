@@ -96,6 +96,7 @@ def test_no_route_table_is_no_error(settings: Settings) -> None:
         ),
         ("ADMIN_GROUPS", frozenset(), "backoffice.W001"),
         ("STEP_UP_SECONDS", 0, "backoffice.W002"),
+        ("SESSION_ABSOLUTE_SECONDS", 12 * 3600 + 1, "backoffice.W003"),
     ],
 )
 def test_site_check(

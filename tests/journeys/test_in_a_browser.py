@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.journeys.site import ADMIN, CONTRACTOR, SUPPORT, Site
+from tests.journeys.site import ADMIN, CONTRACTOR, FINANCE, SUPPORT, Site
 
 
 def sign_in(context: BrowserContext, sub: str, path: str = "/") -> Page:
@@ -90,3 +90,19 @@ def test_confirming_again_comes_back_to_where_one_was(person: BrowserContext) ->
     page.go_back()
     page.goto("/")
     expect(page.locator("h1")).to_contain_text("박지훈")
+
+
+def test_own_session_elsewhere_is_seen_and_ended(
+    person: BrowserContext, admin: BrowserContext
+) -> None:
+    """SES-14: the same person, in two browsers."""
+    here, there = sign_in(person, FINANCE), sign_in(admin, FINANCE)
+    here.goto("/sessions/")
+    ends = here.get_by_role("button", name="End session")
+    expect(ends).to_have_count(1)
+    ends.click()
+    expect(ends).to_have_count(0)
+    assert admin.request.get("/api/proxy/echo/").status == 401
+    assert person.request.get("/api/proxy/echo/").status == 200
+    there.reload()
+    assert "/sign-in/" in there.url

@@ -6,6 +6,7 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 
 from tests.journeys.site import COOKIE, SUPPORT, Browser, Site
 
@@ -68,10 +69,20 @@ def test_any_other_cookie_is_refused_without_a_trace(
     site: Site, key: bytes, form: list[bytes]
 ) -> None:
     headers = [line.replace(b"%s", key).replace(b"%%", b"%") for line in form]
+    before = asked_of_the_store(site)
     status, answer = answer_to(site, *headers)
     assert status in {400, 401}
     assert b"set-cookie" not in answer.lower()
     assert key not in answer
+    assert asked_of_the_store(site) == before
+
+
+def asked_of_the_store(site: Site) -> dict[str, int]:
+    """How often each command came, but for the one that tells it."""
+    with redis.Redis.from_url(site.store.url) as store:
+        found = store.info("commandstats")
+    told = {"cmdstat_info", "cmdstat_hello", "cmdstat_client|setinfo"}
+    return {name: facts["calls"] for name, facts in found.items() if name not in told}
 
 
 @pytest.mark.parametrize(
