@@ -84,6 +84,8 @@ class Nginx:
             for what in ("connect", "send", "read"):
                 yield f"lua_socket_{what}_timeout {STORE_MILLISECONDS}ms;"
             yield "lua_socket_log_errors off;"
+            # A round of answers in one read.
+            yield "lua_socket_buffer_size 64k;"
             yield "lua_socket_pool_size 128;"
             yield (
                 "init_by_lua_block { "

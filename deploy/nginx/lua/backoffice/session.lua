@@ -2,8 +2,8 @@
 
 local clock = require "backoffice.clock"
 local record = require "backoffice.record"
+local rounds = require "backoffice.rounds"
 local site = require "backoffice.site"
-local store = require "backoffice.store"
 
 local notes = ngx.shared.backoffice
 local timer_at, now, floor, ipairs = ngx.timer.at, clock.now, math.floor, ipairs
@@ -34,11 +34,12 @@ end
 -- cannot say, which never means "none". `looking` is no use of it.
 function _M.live(key, looking)
     local ids = record.ids(key)
-    local answers = store.ask(ids)
-    if not answers then return nil, true end
+    local round, before = rounds.ask(ids)
+    if not round then return nil, true end
     local moment = floor(now() * 1000)
     for place, id in ipairs(ids) do
-        local expiry, cutoff, value = unpack(answers[place])
+        local at = before + place
+        local value, expiry, cutoff = round.values[at], round.expiries[at], round.cutoffs[at]
         local found = value ~= "" and record.opened(id, value)
         if found and found.profile and record.is_live(found, expiry, cutoff, moment) then
             if not looking and moment - record.last_used(found, expiry) >= touch_ms then

@@ -1,33 +1,22 @@
--- The question to the store: one round trip, and no answer but to this very question.
+-- The question to the store, and no answer but to this very question.
 --
--- Speaks RESP2 (the protocol of Redis 7.0 and Valkey 8) itself, as little of it as is
--- needed: four reads, sent and answered together. The store user of this door needs no
--- right to write. Whatever goes wrong is an outage: it lowers the fence, and the
--- connection is closed so that nobody gets what may still come over it.
+-- The store user of this door needs no right to write. Whatever goes wrong is an outage:
+-- it lowers the fence, and the connection is closed so that nobody gets what may still
+-- come over it.
 
 local fence = require "backoffice.fence"
+local resp = require "backoffice.resp"
 
 local tcp = ngx.socket.tcp
-local byte, sub, find, match = string.byte, string.sub, string.find, string.match
-local tonumber, concat, ipairs = tonumber, table.concat, ipairs
+local sub, match = string.sub, string.match
+local tonumber, concat = tonumber, table.concat
+local command, text_at, number_at = resp.command, resp.text_at, resp.number_at
 
-local POOL = 128
-local MOST_BYTES = 128 * 1024
--- What follows the value when an answer came whole: nearly always.
-local AFTER_VALUE = "^\r\n:(%-?%d+)\r\n%$%-?%d+\r\n(%d*)\r?\n?%$%d+\r\n(%S+)\r\n$"
+local MOST_BYTES = 64 * 1024
 
 local _M = {}
 local config, greeting, greetings, tickets, prefix
 local pools = {}
-
-local function command(...)
-    local parts = { "*" .. select("#", ...) }
-    for _, part in ipairs({ ... }) do
-        parts[#parts + 1] = "$" .. #part
-        parts[#parts + 1] = part
-    end
-    return concat(parts, "\r\n") .. "\r\n"
-end
 
 function _M.start(door)
     config, tickets = door.store, 0
@@ -46,31 +35,12 @@ end
 -- What is asked about one session: its value, when the store will forget it, and the
 -- cut-off it is under. Not one moment but three, in the order in which each can only make
 -- the answer stricter.
-local function question(id, ticket)
+function _M.question(id)
     local shard = sub(id, 1, 1)
     local name = "$33\r\nbo:{" .. shard .. "}:s:" .. id .. "\r\n"
     return "*2\r\n$3\r\nGET\r\n" .. name
         .. "*2\r\n$11\r\nPEXPIRETIME\r\n" .. name
         .. "*2\r\n$3\r\nGET\r\n$13\r\nbo:{" .. shard .. "}:cutoff\r\n"
-        .. "*2\r\n$4\r\nECHO\r\n$" .. #ticket .. "\r\n" .. ticket .. "\r\n"
-end
-
--- One answer: a text, or nil and what is wrong with it.
-local function text(sock)
-    local line, problem = sock:receive()
-    if not line then return nil, problem end
-    local kind = byte(line)
-    if kind == 36 then
-        local size = tonumber(sub(line, 2))
-        if not size or size < 0 or size > 1024 * 1024 then return nil, "nonsense" end
-        local found
-        found, problem = sock:receive(size + 2)
-        if not found then return nil, problem end
-        return sub(found, 1, size)
-    end
-    if kind == 43 then return sub(line, 2) end
-    if kind == 45 then return nil, sub(line, 2) end
-    return nil, "nonsense"
 end
 
 -- Greets a new connection: who are you? A server that will not say cannot be fenced.
@@ -79,11 +49,11 @@ local function greet(sock)
     if not sent then return nil, problem end
     for _ = 1, greetings do
         local fine
-        fine, problem = text(sock)
+        fine, problem = resp.text(sock)
         if fine ~= "OK" then return nil, problem or "not welcome" end
     end
     local facts
-    facts, problem = text(sock)
+    facts, problem = resp.text(sock)
     if not facts then return nil, problem end
     if match(facts, "_mode:cluster") then return nil, "a Cluster" end
     return match(facts, "run_id:(%x+)") or nil, "no run id"
@@ -96,7 +66,7 @@ local function connect(run_id)
     local options = pools[run_id]
     if not options then
         -- One pool for one store: a connection to another is never taken for it.
-        options = { pool = "backoffice-store:" .. run_id, pool_size = POOL }
+        options = { pool = "backoffice-store:" .. run_id }
         pools = { [run_id] = options }
     end
     local connected, problem
@@ -106,7 +76,7 @@ local function connect(run_id)
         connected, problem = sock:connect(config.host, config.port, options)
     end
     if not connected then return nil, problem end
-    if sock:getreusedtimes() > 0 then return sock, true end
+    if sock:getreusedtimes() > 0 then return { sock = sock, run_id = run_id, is_used = true } end
     if config.tls then
         local secure
         secure, problem = sock:sslhandshake(nil, config.host, true)
@@ -114,121 +84,91 @@ local function connect(run_id)
     end
     local found
     found, problem = greet(sock)
-    if not found then
-        sock:close()
-        return nil, problem
-    end
-    if found ~= run_id then
-        sock:close()
-        return nil, "another run id", true
-    end
-    return sock, false
+    if found == run_id then return { sock = sock, run_id = run_id, is_used = false } end
+    sock:close()
+    return nil, found and "another run id" or problem, found ~= nil
 end
 
--- Takes one text or number off what came, and asks for more when that is needed; "" is
--- what is absent. Gives it, all that came, and the place after it.
-local function take(sock, data, place)
-    local last = find(data, "\r\n", place, true)
-    while not last do
+-- What `read` finds at this place, and the place after it in what came meanwhile.
+local function take(read, sock, data, place)
+    local found, after = read(data, place)
+    while not found do
+        if after then return nil, after end
         local piece, problem = sock:receiveany(MOST_BYTES)
         if not piece then return nil, problem end
-        data = data .. piece
-        last = find(data, "\r\n", place, true)
+        data, place = sub(data, place) .. piece, 1
+        found, after = read(data, place)
     end
-    local kind, line = byte(data, place), sub(data, place + 1, last - 1)
-    if kind == 58 then return line, data, last + 2 end
-    if kind == 45 then return nil, line end
-    local size = kind == 36 and tonumber(line)
-    if not size or size > MOST_BYTES then return nil, "nonsense" end
-    if size < 0 then return "", data, last + 2 end
-    local from = last + 2
-    while #data < from + size + 1 do
-        local piece, problem = sock:receiveany(MOST_BYTES)
-        if not piece then return nil, problem end
-        data = data .. piece
-    end
-    return sub(data, from, from + size - 1), data, from + size + 2
+    return found, data, after
 end
 
--- The answer to one question that came whole, as nearly every answer does.
-local function usual(data, ticket)
-    local size, from = match(data, "^%$(%d+)\r\n()")
-    if not size then return nil end
-    local expiry, cutoff, echo = match(data, AFTER_VALUE, from + size)
-    if echo ~= ticket then return nil end
-    return { tonumber(expiry), tonumber(cutoff) or 0, sub(data, from, from + size - 1) }
-end
-
--- For each id { expiry, cut-off, value }; nil and a problem.
-local function exchange(sock, ids)
+-- Puts the round's answers into it; a problem when one of them is not an answer to it.
+local function exchange(sock, round)
     tickets = tickets + 1
     prefix = prefix or ngx.worker.pid() .. "."
-    local ticket = prefix .. tickets
-    local asked = {}
-    for place, id in ipairs(ids) do asked[place] = question(id, ticket) end
-    local sent, problem = sock:send(#asked == 1 and asked[1] or concat(asked))
-    if not sent then return nil, problem end
-    local data
-    data, problem = sock:receiveany(MOST_BYTES)
-    if not data then return nil, problem end
-    local only = #ids == 1 and usual(data, ticket)
-    if only then return { only } end
-    local answers, place = {}, 1
-    for number in ipairs(ids) do
-        local found = {}
-        for part = 1, 4 do
-            local text, rest, after = take(sock, data, place)
-            if not text then return nil, rest end
-            found[part], data, place = text, rest, after
-        end
-        local expiry = tonumber(found[2])
-        local cutoff = found[3] == "" and 0 or tonumber(found[3])
-        if found[4] ~= ticket or not expiry or not cutoff then return nil, "nonsense" end
-        answers[number] = { expiry, cutoff, found[1] }
+    local ticket, questions, size = prefix .. tickets, round.questions, round.size
+    questions[size + 1] = "*2\r\n$4\r\nECHO\r\n$" .. #ticket .. "\r\n" .. ticket .. "\r\n"
+    local sent, problem = sock:send(questions)
+    if not sent then return problem end
+    local data, place, value, expiry, cutoff, echo = "", 1, nil, nil, nil, nil
+    local values, expiries, cutoffs = {}, {}, {}
+    for number = 1, size do
+        value, data, place = take(text_at, sock, data, place)
+        if not value then return data end
+        expiry, data, place = take(number_at, sock, data, place)
+        if not expiry then return data end
+        cutoff, data, place = take(text_at, sock, data, place)
+        if not cutoff then return data end
+        cutoff = cutoff == "" and 0 or tonumber(cutoff)
+        if not cutoff then return "nonsense" end
+        values[number], expiries[number], cutoffs[number] = value, expiry, cutoff
     end
-    if place <= #data then return nil, "nonsense" end
-    return answers
+    -- Only now is it sure that the answers are to these questions.
+    echo, data, place = take(text_at, sock, data, place)
+    if not echo then return data end
+    if echo ~= ticket or place <= #data then return "nonsense" end
+    round.values, round.expiries, round.cutoffs = values, expiries, cutoffs
 end
 
-local function fail(problem)
+function _M.fail(problem)
     fence.lower()
     ngx.log(ngx.WARN, "store_unavailable cause=", problem)
-    return nil
 end
 
--- For each id what the store has: { expiry in ms, cut-off in ms, value or "" }. Nil when
--- the store cannot say, or may not be believed.
-function _M.ask(ids)
-    local again = false
-    while true do
-        local run_id = fence.standing() or fence.raise()
-        if not run_id then return nil end
-        local sock, reused, is_another = connect(run_id)
-        if not sock then
-            if is_another and not again then
-                -- It restarted, failed over or was restored.
-                fence.lower()
-                again = true
-            else
-                return fail(reused)
-            end
-        else
-            local answers, problem = exchange(sock, ids)
-            if answers then
-                sock:setkeepalive()
-                return answers
-            end
-            sock:close()
-            -- A connection that was closed while it lay idle: nothing was asked yet that
-            -- could matter, and a new one tells whether it is still the same store.
-            if reused and not again and (problem == "closed" or problem == "broken pipe") then
-                fence.lower()
-                again = true
-            else
-                return fail(problem)
-            end
-        end
+-- Asks the questions of a round over this link, or a new one, and gives the link for the
+-- next. The round has its answers then, or is to be asked `again` once the fence stands,
+-- or neither: the store cannot say, or may not be believed.
+function _M.carry(round, link)
+    local run_id, problem, is_another = fence.standing(), nil, nil
+    if link and link.run_id ~= run_id then
+        link.sock:close()
+        link = nil
     end
+    if not run_id then
+        round.again = true
+        return nil
+    end
+    if not link then
+        link, problem, is_another = connect(run_id)
+    end
+    if link then
+        problem = exchange(link.sock, round)
+        if not problem then
+            link.is_used = true
+            return link
+        end
+        link.sock:close()
+    end
+    -- A connection that was closed while it lay idle: nothing was asked yet that could
+    -- matter, and a new one tells whether it is still the same store. Another run id: it
+    -- restarted, failed over or was restored.
+    if is_another or link and link.is_used and (problem == "closed" or problem == "broken pipe") then
+        fence.lower()
+        round.again = true
+    else
+        _M.fail(problem)
+    end
+    return nil
 end
 
 return _M
