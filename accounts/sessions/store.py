@@ -54,7 +54,9 @@ from accounts.sessions.signals import touched
 log = logging.getLogger(__name__)
 
 TOUCH_SECONDS = 60
-MERGE_ATTEMPTS = 5
+# Each failed one is another writer's success, so this is how many may write at once:
+# a browser's connections, and then some.
+MERGE_ATTEMPTS = 20
 
 # The header of a sealed value is never the same twice, so comparing it tells whether
 # this is still the value that the writer had read.

@@ -144,6 +144,25 @@ def test_a_kill_closes_an_upload_that_has_stalled(
         assert seconds_until_closed(sock) < CUT_SECONDS
 
 
+def test_a_kill_refuses_a_call_that_the_upstream_has_not_answered(
+    site: Site, signed_in: Browser, raw: Upstream
+) -> None:
+    """K2: nothing of its answer was passed on yet, so it can still be a 401."""
+    asked = threading.Event()
+
+    def silent(talk: Talk) -> None:
+        asked.set()
+        talk.is_gone(30)
+
+    raw.answers = [silent]
+    with closing(begin(site, signed_in)) as sock:
+        assert asked.wait(10)
+        kill(site, signed_in)
+        sock.settimeout(30)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 401 ")
+    assert signed_in.call("/api/proxy/raw/x").status_code == 401
+
+
 def test_a_live_session_keeps_its_stream(
     site: Site, signed_in: Browser, raw: Upstream
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
@@ -11,10 +13,15 @@ from django.db import connection
 
 from accounts.models import AuditEntry, Revocation
 from accounts.sessions import census, clock, live
+from accounts.sessions.amend import amend
+from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.store import SessionStore
 from tests.accounts.sessions.conftest import again, begin, is_live
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("store")]
+
+# More than a browser sends at once to one site over HTTP/1.1.
+SAVERS = 12
 
 
 def together(*works: Callable[[], None]) -> None:
@@ -91,3 +98,56 @@ def test_everyone_is_ended_while_people_sign_in() -> None:
     assert all(is_live(s) for s, began in begun if began > after)
     live.clear_up()
     assert census.check().strays == 0
+
+
+def test_one_who_takes_groups_and_two_who_save_do_not_undo_each_other() -> None:
+    """SES-19: neither groups nor limits depend on who writes last."""
+    session = begin()
+    before = session.record
+    assert before
+
+    def take_groups(number: int) -> None:
+        def change(data: dict[str, Any]) -> dict[str, Any]:
+            return {**data, "profile": {**data["profile"], "groups": [f"g-{number}"]}}
+
+        amend(before.id, change)
+
+    def save(name: str, number: int) -> None:
+        mine = again(session)
+        mine[name] = number
+        mine.save()
+
+    for number in range(20):
+        together(
+            partial(take_groups, number),
+            partial(save, "draft", number),
+            partial(save, "basket", number),
+        )
+        after = again(session)
+        assert after["profile"]["groups"] == [f"g-{number}"]
+        assert (after["draft"], after["basket"]) == (number, number)
+        assert after.record
+        assert (after.record.began, after.record.ends) == (before.began, before.ends)
+        assert (after.record.person, after.record.id) == (before.person, before.id)
+
+
+def test_a_page_whose_requests_all_save_at_once_loses_none() -> None:
+    """Each that has to try again saw another one succeed."""
+    session = begin()
+    opened = threading.Barrier(SAVERS)
+    failed: list[Exception] = []
+
+    def save(number: int) -> None:
+        mine = again(session)
+        mine.open()
+        opened.wait()
+        mine[str(number)] = number
+        try:
+            mine.save()
+        except SessionStoreError as error:
+            failed.append(error)
+
+    together(*(partial(save, number) for number in range(SAVERS)))
+    assert failed == []
+    found = again(session)
+    assert [found[str(number)] for number in range(SAVERS)] == list(range(SAVERS))
