@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from typing import Any
 
 _proxies = os.environ.get("TRUSTED_PROXIES", "")
 
@@ -26,8 +27,12 @@ errorlog = "-"
 control_socket_disable = True
 
 
-def post_worker_init(worker: object) -> None:
-    """What is loaded now stays; the collector need not look at it again and again."""
+def post_worker_init(worker: Any) -> None:
+    """Settles what does not change any more, before the first request."""
+    # What is loaded now stays; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    # Each request asks for some twenty settings, each of which is found by three calls.
+    settings = worker.cfg.settings
+    worker.cfg.__dict__.update({name: one.get() for name, one in settings.items()})

@@ -158,7 +158,7 @@ def ask_about(value: str, mark: str) -> tuple[Any, Any, Any]:
     try:
         question = _question(value.encode(), mark.encode(), ticket)
         connection.send_packed_command((question,), check_health=False)
-        found, expiry, other, last = [connection.read_response() for _ in range(4)]
+        found, expiry, other, last = connection._parser.read_each(4)
         if last != ticket:
             raise Nonsense("answers to other questions")
     except BaseException:
@@ -226,9 +226,12 @@ def _hang_up() -> None:
 
 
 def _cause(error: Exception) -> str:
-    # The pool's own "nothing free in time" comes as a ConnectionError.
+    # The pool's own "nothing free in time" comes as a ConnectionError, and so does the
+    # kernel's "nothing more to be sent in time".
     if isinstance(error.__context__, Empty):
         return "pool-used-up"
+    if isinstance(error.__context__, BlockingIOError):
+        return "timeout"
     return next(word for kind, word in _CAUSES if isinstance(error, kind))
 
 

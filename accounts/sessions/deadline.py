@@ -11,10 +11,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from redis._parsers.hiredis import _HiredisParser
+from redis._parsers.hiredis import NOT_ENOUGH_DATA, _HiredisParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.utils import SENTINEL
+
+from accounts.patience import set_patience
 
 LARGE_PIECE = 16 * 1024
 
@@ -36,6 +38,20 @@ class DeadlineParser(_HiredisParser):
         self._deadline = self._shared
         return super().read_response(*args, **kwargs)
 
+    def read_each(self, count: int) -> list[Any]:
+        """The next so many answers; raises the first that is an error."""
+        self._deadline = self._shared
+        found: list[Any] = []
+        while len(found) < count:
+            answer = self._reader.gets()
+            if answer is NOT_ENOUGH_DATA:
+                self.read_from_socket()
+            elif isinstance(answer, Exception):
+                raise answer
+            else:
+                found.append(answer)
+        return found
+
     def read_from_socket(
         self, timeout: Any = SENTINEL, raise_on_timeout: bool = True
     ) -> bool:
@@ -46,7 +62,10 @@ class DeadlineParser(_HiredisParser):
         if self._deadline is None:
             # The first piece, and nearly always the last: the time-out that is set.
             self._deadline = time.monotonic() + patience
-            count = sock.recv_into(self._buffer)
+            try:
+                count = sock.recv_into(self._buffer)
+            except BlockingIOError:
+                raise RedisTimeoutError("the store says nothing") from None
         else:
             count = self._read_in_time(sock, patience)
         if count == 0:
@@ -60,8 +79,10 @@ class DeadlineParser(_HiredisParser):
         left = (self._deadline or 0.0) - time.monotonic()
         if left <= 0:
             raise RedisTimeoutError("the answer takes too long")
-        sock.settimeout(min(left, patience))
+        set_patience(sock, min(left, patience))
         try:
             return int(sock.recv_into(self._buffer))
+        except BlockingIOError:
+            raise RedisTimeoutError("the answer takes too long") from None
         finally:
-            sock.settimeout(patience)
+            set_patience(sock, patience)

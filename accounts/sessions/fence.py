@@ -23,6 +23,8 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from accounts.patience import set_patience
+from accounts.sessions.deadline import DeadlineParser
 from accounts.sessions.errors import StoreNotFenced
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,9 @@ def inspect(connection: Any) -> None:
         facts = _ask_who(connection)
         _seen[_place(connection, facts)] = facts["run_id"]
         hurry(None)
+        # The parser of a Cluster knows Python's time-outs only.
+        if isinstance(connection._parser, DeadlineParser):
+            set_patience(connection._sock, connection.socket_timeout)
     except BaseException:
         connection.disconnect()
         raise

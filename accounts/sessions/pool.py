@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from queue import Empty
 from typing import Any
 
 from redis.connection import BlockingConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 
 class Pool(BlockingConnectionPool):
@@ -24,15 +25,8 @@ class Pool(BlockingConnectionPool):
         except Empty:
             raise RedisConnectionError("No connection available.") from None
         try:
-            if (
-                connection is not None
-                and connection._sock
-                and not connection.can_read()
-            ):
+            if connection is not None and _is_quiet(connection):
                 return connection
-        except (RedisError, OSError):
-            # Closed by the other side: the long way opens it anew.
-            pass
         except BaseException:
             self.pool.put_nowait(connection)
             raise
@@ -45,3 +39,19 @@ class Pool(BlockingConnectionPool):
             self.pool.put_nowait(connection)
         else:
             self.release(connection)  # type: ignore[no-untyped-call]
+
+
+def _is_quiet(connection: Any) -> bool:
+    """Whether it is open and nothing has come that nobody asked for."""
+    sock = connection._sock
+    if sock is None or connection._parser._reader.has_data():
+        return False
+    if isinstance(sock, ssl.SSLSocket):
+        return not connection.can_read()
+    try:
+        sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

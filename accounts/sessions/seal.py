@@ -73,6 +73,8 @@ def header(sealed: bytes) -> bytes:
     return sealed[:HEADER_BYTES]
 
 
+# To derive the key and set the cipher up takes longer than to open a value.
+@lru_cache(maxsize=4096)
 def _cipher(root: bytes, name: str) -> AESGCM:
     return AESGCM(hmac.digest(root, name.encode(), "sha256"))
 

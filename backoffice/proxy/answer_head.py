@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from backoffice.proxy.errors import BadAnswer
 
@@ -26,8 +26,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _WITHOUT_BODY = frozenset({204, 304})
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHead:
+class AnswerHead(NamedTuple):
     """Status and fields as they came; `length` of the body in bytes, or how it ends.
 
     `lasts`: whether the connection can carry another call afterwards.
@@ -94,9 +93,9 @@ def _framing(fields: Sequence[tuple[str, str]]) -> int:
 
 
 def _says_close(fields: Sequence[tuple[str, str]]) -> bool:
+    said = [v for n, v in fields if len(n) == 10 and n.lower() == "connection"]
     return any(
-        name.lower() == "connection"
-        and "close" in [option.strip() for option in value.lower().split(",")]
-        for name, value in fields
-        if len(name) == 10
+        option.strip() == "close"
+        for value in said
+        for option in value.lower().split(",")
     )

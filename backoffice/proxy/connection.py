@@ -10,7 +10,6 @@ import functools
 import select
 import socket
 import ssl
-import struct
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 import requests
 
+from accounts.patience import set_patience
 from backoffice.proxy.address import Address
 from backoffice.proxy.errors import BadAnswer
 
@@ -104,17 +104,9 @@ class Connection:
             self.sock.close()
 
     def _await(self, seconds: float) -> None:
-        # The kernel's own timeout for plain sockets. Python's would ask with poll()
-        # before each call, and that is a second turn of the interpreter lock.
-        if seconds == self._patience:
-            return
-        self._patience = seconds
-        if not self._is_plain:
-            self.sock.settimeout(seconds)
-            return
-        value = struct.pack("ll", int(seconds), max(1, int(seconds % 1 * 1_000_000)))
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+        if seconds != self._patience:
+            self._patience = seconds
+            set_patience(self.sock, seconds)
 
 
 def connect(address: Address, call: Call, ca_file: str | None) -> Connection:

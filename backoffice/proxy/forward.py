@@ -202,11 +202,10 @@ def _prepare(
 
 
 def _refuse_large_header(request: HttpRequest, limit: int) -> None:
-    size = sum(
-        len(name) + len(value)
-        for name, value in request.META.items()
-        if name.startswith("HTTP_")
-    )
+    size = 0
+    for name, value in request.META.items():
+        if name.startswith("HTTP_"):
+            size += len(name) + len(value)
     if size > limit:
         raise Refused(Refusal.HEADER_TOO_LARGE)
 

@@ -14,9 +14,8 @@ The gate reads the session and never writes it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -63,8 +62,7 @@ class Session(Protocol):
     def get(self, key: str, default: Any = None) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request as the gate judges it, whatever door it came in by.
 
     `target` is the request target as it stood on the wire. `scheme` and `host` are
@@ -79,8 +77,7 @@ class Call:
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class GatePass:
+class GatePass(NamedTuple):
     """What the gate decided: this person, through this route, to this suffix.
 
     `suffix` is the rest of the request target as it came, query included.
