@@ -34,8 +34,15 @@ from backoffice.proxy.nginx_lines import (
 STORE_MILLISECONDS = int(settings.STORE_TIMEOUT_SECONDS * 1000)
 # Orders that an upstream could give to nginx itself, a file to send among them.
 _ORDERS = ("Redirect", "Expires", "Limit-Rate", "Buffering", "Charset")
-# Made here after the call has passed, under these words.
-_LATE = {502: "upstream-down", 504: "upstream-slow", 413: "body-too-large"}
+# Made by nginx itself, under these words.
+_LATE = {
+    413: "body-too-large",
+    500: "failed",
+    502: "upstream-down",
+    504: "upstream-slow",
+}
+
+FORGET = 'log_by_lua_block { require("backoffice.watch").forget() }'
 
 
 class Door(StrEnum):
@@ -68,6 +75,10 @@ class Nginx:
             "route.conf": _file(self._route()),
         }
 
+    @property
+    def _has_lua(self) -> bool:
+        return self.door is Door.SCRIPT or self.watch
+
     def _http(self) -> Iterator[str]:
         yield f"include {self.snippets}/maps.conf;"
         # Each route adds variables of its own.
@@ -78,7 +89,7 @@ class Nginx:
             yield from route_upstream(route)
             yield from target_map(self.rules["gate"]["prefix"], route)
         yield from refusal_bodies(self.rules["refusals"])
-        if self.door is Door.SCRIPT or self.watch:
+        if self._has_lua:
             yield f'lua_package_path "{self.snippets}/lua/?.lua;;";'
             yield "lua_shared_dict backoffice 4m;"
             for what in ("connect", "send", "read"):
@@ -168,6 +179,9 @@ class Nginx:
     def _late_refusals(self) -> Iterator[str]:
         for status, word in _LATE.items():
             yield f"location @{word} {{"
+            if self._has_lua:
+                # It may have been followed before it failed; its socket goes on.
+                yield f"    {FORGET}"
             if status == 413 and self.door is Door.SCRIPT:
                 # Judged all the same: without a session nobody learns a limit.
                 yield f"    include {self.snippets}/script-too-large.conf;"

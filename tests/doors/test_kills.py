@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.doors.conftest import fresh_key
 from tests.doors.house import (
     Door,
+    House,
     read_until,
     seconds_until_closed,
     websocket,
@@ -64,6 +67,30 @@ def test_a_stream_of_a_live_session_goes_on(door: Door, key: str) -> None:
     with door.open("/api/proxy/echo/stream", key) as sock:
         assert b"first" in read_until(sock, b"first")
         assert seconds_until_closed(sock, at_most=AT_MOST_SECONDS) is None
+
+
+def test_a_call_that_failed_is_followed_no_longer(house: House, key: str) -> None:
+    """The socket that it came over may be somebody else's when its session ends."""
+    door, streams = house.door("script"), 4
+    user, before = name_of(door, key), cuts(door)
+    with ExitStack() as closing:
+        open_ones = [
+            closing.enter_context(door.open("/api/proxy/echo/stream", key))
+            for _ in range(streams)
+        ]
+        assert all(b"first" in read_until(sock, b"first") for sock in open_ones)
+        for _ in range(8):
+            assert door.ask("/api/proxy/gone/", key=key).status == 502
+        end_person(door, user)
+        for sock in open_ones:
+            assert seconds_until_closed(sock) is not None
+    assert cuts(door) == before + streams
+
+
+def cuts(door: Door) -> int:
+    """How many calls this nginx has ended so far."""
+    log = door.house.site.folder.parent / door.name / "error.log"
+    return log.read_text(encoding="utf-8").count("stream_ended")
 
 
 # WebSockets -----------------------------------------------------------------

@@ -145,6 +145,27 @@ def test_the_script_needs_no_site(house: House, key: str) -> None:
         assert door.ask(TARGET, key=key).status == 200
 
 
+def test_a_script_that_fails_lets_nobody_in(house: House, key: str) -> None:
+    door = house.door("script")
+    assert settled(door, key) == 200
+    identifier = str(house.upstream.last.get("X-Session-Id"))
+    code = (
+        "import redis\n"
+        "from accounts.sessions.record import Record\n"
+        f"store = redis.Redis.from_url({house.site.store.url!r})\n"
+        f"name = 'bo:{{{identifier[0]}}}:s:{identifier}'\n"
+        f"found = Record.unseal({identifier!r}, store.get(name))\n"
+        "found.data['profile']['groups'] = 5\n"
+        "store.set(name, found.seal(), keepttl=True)"
+    )
+    house.site.manage("shell", "-c", code)
+    seen = door.seen
+    answer = door.ask(TARGET, key=key)
+    assert (answer.status, answer.word) == (500, "failed")
+    assert answer.all("Cache-Control") == ["no-store"]
+    assert door.seen == seen
+
+
 def test_one_restart_of_the_store_signs_nobody_out(door: Door, key: str) -> None:
     assert settled(door, key) == 200
     # What was written within the last second may not be on the disk after a crash.

@@ -11,7 +11,10 @@ local MOST_DECODINGS = 5
 local NOT_IN_PATH = "[^%w_%-%.~!%$&'%(%)%*%+,;=:@/%[%]|%^%%]"
 local PLAIN = "^/api/proxy/?[%w_%-/]*$"
 
+local KEPT, MOST_KEPT_BYTES = 1000, 256
+
 local _M = {}
+local targets, count = {}, 0
 -- Signs that look like ASCII to a reader who normalises (NFKC), and what they become.
 local folds, spaces = {}, {}
 
@@ -93,9 +96,7 @@ local function is_ambiguous(reading)
     return false
 end
 
--- The target below the prefix, as it came, and its path alone; nil when it can be read
--- in more than one way (RFC 9112, 3.2).
-function _M.read(target)
+local function read(target)
     local mark = find(target, "?", 1, true)
     local path = mark and sub(target, 1, mark - 1) or target
     if not find(path, PLAIN) or find(path, "//", 1, true) then
@@ -114,7 +115,21 @@ function _M.read(target)
     -- One spelling per route: `%6dembers` would be a second name for `members`.
     local first = string.match(below, "^[^/]*")
     if find(first, "%", 1, true) then return nil end
-    return below, first
+    return { below = below, first = first }
+end
+
+-- What the target names below the prefix: its path as it came, and the first name of it;
+-- nil when it can be read in more than one way (RFC 9112, 3.2). Remembered, for what a
+-- target means never changes.
+function _M.read(target)
+    local known = targets[target]
+    if known then return known end
+    known = read(target)
+    if known and #target <= MOST_KEPT_BYTES then
+        if count >= KEPT then targets, count = {}, 0 end
+        targets[target], count = known, count + 1
+    end
+    return known
 end
 
 -- What this path means to readers who look less closely; for comparing, never for

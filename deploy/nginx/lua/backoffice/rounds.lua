@@ -21,6 +21,7 @@ local REST_SECONDS, WAIT_SECONDS = 1, 0.9
 local _M = {}
 local queue, head, tail = {}, 1, 0
 local bell, spare, is_running, is_resting = nil, {}, false, false
+local under_way
 
 local function new_round()
     local done = spare[#spare]
@@ -44,20 +45,29 @@ end
 
 local start
 
--- Also in a worker that is about to leave: what is still in it must be judged.
-local function run()
+local function finish(round)
+    round.is_over = true
+    if round.waiting > 0 then round.done:post(round.waiting) end
+end
+
+local function carry()
     local link
     for _ = 1, MOST_ROUNDS do
-        local round = next_round()
-        if not round then break end
-        local fine, found = pcall(store.carry, round, link)
-        link = fine and found or nil
-        if not fine then store.fail(found) end
-        round.is_over = true
-        if round.waiting > 0 then round.done:post(round.waiting) end
+        under_way = next_round()
+        if not under_way then break end
+        link = store.carry(under_way, link)
+        finish(under_way)
+        under_way = nil
     end
     if link then link.sock:setkeepalive() end
-    is_running = false
+end
+
+-- Also in a worker that is about to leave: what is still in it must be judged.
+local function run()
+    local fine, problem = pcall(carry)
+    if not fine then store.fail(problem) end
+    if under_way then finish(under_way) end
+    under_way, is_running = nil, false
     if head <= tail then start() end
 end
 
@@ -70,7 +80,9 @@ local function join(ids)
     local round = queue[tail]
     if not round or round.size >= MOST_QUESTIONS then round = new_round() end
     local before = round.size
-    for place = 1, #ids do round.questions[before + place] = store.question(ids[place]) end
+    local questions = round.questions
+    questions[before + 1] = store.question(ids[1])
+    for place = 2, #ids do questions[before + place] = store.question(ids[place]) end
     round.size, round.waiting = before + #ids, round.waiting + 1
     if is_resting then
         is_resting = false

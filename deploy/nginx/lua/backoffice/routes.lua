@@ -37,9 +37,7 @@ local function named_by(candidates, target)
     end
 end
 
--- The route with the longest prefix of this path; nil when there is none; nil and true
--- when another spelling of the same path has another route.
-function _M.match(below, first)
+local function match(below, first)
     local candidates = by_first[first]
     if not candidates then return nil end
     local route = named_by(candidates, below)
@@ -51,11 +49,22 @@ function _M.match(below, first)
     return route
 end
 
+-- The route with the longest prefix of this path (paths.read); nil when there is none;
+-- nil and true when another spelling of the same path has another route.
+function _M.match(path)
+    if path.is_matched == nil then
+        path.route, path.is_doubtful = match(path.below, path.first)
+        path.is_matched = true
+    end
+    return path.route, path.is_doubtful
+end
+
 local function belongs(groups, wanted)
+    if #wanted == 0 then return true end
     for _, group in ipairs(wanted) do
         if groups[group] then return true end
     end
-    return #wanted == 0
+    return false
 end
 
 -- The word of a refusal, or nil when this person may use this method here.

@@ -6,7 +6,7 @@ local rounds = require "backoffice.rounds"
 local site = require "backoffice.site"
 
 local notes = ngx.shared.backoffice
-local timer_at, now, floor, ipairs = ngx.timer.at, clock.now, math.floor, ipairs
+local timer_at, now, floor = ngx.timer.at, clock.now, math.floor
 
 local USE_SECONDS = 5
 
@@ -30,25 +30,30 @@ local function tell_of_use(id, key)
     if notes:add("use:" .. id, true, USE_SECONDS * 2) then timer_at(0, note_use, key) end
 end
 
+-- The record behind this id if the answer to it is that of a live session.
+local function living(id, key, round, at, looking)
+    local value = round.values[at]
+    local found = value ~= "" and record.opened(id, value)
+    if not found or not found.profile then return nil end
+    local moment, expiry = floor(now() * 1000), round.expiries[at]
+    if not record.is_live(found, expiry, round.cutoffs[at], moment) then return nil end
+    if not looking and moment - record.last_used(found, expiry) >= touch_ms then
+        tell_of_use(id, key)
+    end
+    return found
+end
+
 -- The record of a live session; nil when there is none; nil and true when the store
 -- cannot say, which never means "none". `looking` is no use of it.
 function _M.live(key, looking)
     local ids = record.ids(key)
     local round, before = rounds.ask(ids)
     if not round then return nil, true end
-    local moment = floor(now() * 1000)
-    for place, id in ipairs(ids) do
-        local at = before + place
-        local value, expiry, cutoff = round.values[at], round.expiries[at], round.cutoffs[at]
-        local found = value ~= "" and record.opened(id, value)
-        if found and found.profile and record.is_live(found, expiry, cutoff, moment) then
-            if not looking and moment - record.last_used(found, expiry) >= touch_ms then
-                tell_of_use(id, key)
-            end
-            return found
-        end
+    local found = living(ids[1], key, round, before + 1, looking)
+    for place = 2, #ids do
+        found = found or living(ids[place], key, round, before + place, looking)
     end
-    return nil
+    return found
 end
 
 return _M
