@@ -66,12 +66,14 @@ end
 
 -- Forgery from another site, for reads and for writes.
 local function foreign(method, host, upgrade)
-    local from_site, origin = var.http_sec_fetch_site, var.http_origin
+    local from_site = var.http_sec_fetch_site
     if not routes.is_safe(method) then
-        if var.http_x_backoffice ~= proof_value or not is_our_page(origin, from_site, host) then
+        if var.http_x_backoffice ~= proof_value
+            or not is_our_page(var.http_origin, from_site, host) then
             return "no-proof"
         end
     elseif upgrade then
+        local origin = var.http_origin
         if not origin or not is_our_page(origin, from_site, host) then return "no-proof" end
     elseif from_site == "cross-site" then
         return "cross-site"
