@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import NamedTuple
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -13,8 +13,7 @@ from ua_parser import parse
 MAX_AGENT = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Browser:
+class Browser(NamedTuple):
     address: str
     agent: str
 

@@ -63,7 +63,8 @@ class LingeringWorker(ThreadWorker):  # type: ignore[misc]
     def _again(self, conn: Any) -> bool:
         """As gthread's `handle`, for a connection that is set up already."""
         conn.parser.mesg_class = Request
-        request = None
+        # It was read to its end, or the connection would not have been kept.
+        conn.parser.mesg = request = None
         try:
             request = next(conn.parser)
             return self._keepalive_after(conn, self.handle_request(request, conn))
