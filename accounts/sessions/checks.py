@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
+from redis.connection import parse_url
 
 from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import StoreUnavailable
@@ -43,16 +44,33 @@ def _check_options(options: dict[str, Any]) -> list[CheckMessage]:
 
 
 def _check_alias(cache: dict[str, Any]) -> list[CheckMessage]:
+    ours = _places(cache)
     shared = [
         name
         for name, other in settings.CACHES.items()
-        if name != settings.SESSION_STORE_ALIAS
-        and other.get("LOCATION") == cache.get("LOCATION")
+        if name != settings.SESSION_STORE_ALIAS and ours & _places(other)
     ]
     if not shared:
         return []
     message = f"The cache {shared[0]!r} shares the session store: clear() empties it."
     return [Error(message, id="accounts.E004")]
+
+
+def _places(cache: dict[str, Any]) -> set[tuple[Any, ...]]:
+    """The databases behind this alias, however they are written."""
+    location = cache.get("LOCATION") or ()
+    urls = [location] if isinstance(location, str) else list(location)
+    return {_place(url) for several in urls for url in several.split(",")}
+
+
+def _place(url: str) -> tuple[Any, ...]:
+    try:
+        said = parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:
+        return (url,)
+    parts = {"host": "localhost", "port": 6379, "path": "", "db": 0, **said}
+    where = ("path",) if parts["path"] else ("host", "port")
+    return (*(parts[name] for name in where), parts["db"])
 
 
 def check_cookie(**kwargs: Any) -> list[CheckMessage]:

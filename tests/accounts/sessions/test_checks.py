@@ -64,6 +64,18 @@ def test_store_that_evicts_is_refused(store: redis.Redis, policy: str) -> None:
         store.config_set("maxmemory-policy", "noeviction")
 
 
+def test_store_shared_under_another_spelling_is_refused(settings: Settings) -> None:
+    url = settings.CACHES["sessions"]["LOCATION"]
+    cache = {"BACKEND": "django_redis.cache.RedisCache"}
+    settings.CACHES = {
+        **settings.CACHES,
+        "default": {**cache, "LOCATION": [url.replace("db=0", "db=1")]},
+        "same": {**cache, "LOCATION": [url.replace("?db=0", "")]},
+    }
+    (found,) = check_store()
+    assert (found.id, "'same'" in found.msg) == ("accounts.E004", True)
+
+
 def test_store_that_is_away_is_a_warning(settings: Settings) -> None:
     use_store(settings, "redis://127.0.0.1:1/0")
     assert found() == {"accounts.W001"}
