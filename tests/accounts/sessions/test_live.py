@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import redis
+import time_machine
 from django.contrib.sessions.backends.base import UpdateError
 from django.db import DatabaseError
 from pytest_django.fixtures import Settings
@@ -168,6 +169,16 @@ def test_cutoff_ends_everyone_who_began_before(travel: Travel) -> None:
     live.clear_up()
     assert live.count() == 1
     assert [s.id for s in live.page()] == ids(after)
+
+
+def test_cutoff_ends_who_began_within_the_same_millisecond() -> None:
+    """K9: nobody can tell which was first, so it is the kill that wins."""
+    with time_machine.travel(int(time.time()) + 0.0004, tick=False):
+        session = begin()
+        live.end_everyone(by="admin")
+        assert not is_live(session)
+        live.clear_up()
+        assert (live.count(), live.page()) == (0, [])
 
 
 def test_store_down_kill_is_recorded_and_takes_effect_before_the_first_read(
