@@ -13,8 +13,9 @@ from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 
-# As the gate's middleware has them; what they answer touches no view.
-_OF_THE_GATE = ("/api/proxy/", "/gate/check")
+# What the gate's middleware answer themselves: neither view nor URL table is reached.
+_OF_THE_GATE = ("/api/proxy/", "/gate/check/")
+_CHECK = "/gate/check"
 
 
 class Application(WSGIHandler):
@@ -24,12 +25,17 @@ class Application(WSGIHandler):
     queries, which such a call makes next to none of: that is done once, at its end.
     """
 
+    _middleware_chain: Callable[[Any], HttpResponseBase]
+
     def __call__(  # type: ignore[override]
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        if not environ["PATH_INFO"].startswith(_OF_THE_GATE):
+        path = environ["PATH_INFO"]
+        if path != _CHECK and not path.startswith(_OF_THE_GATE):
             return super().__call__(environ, start_response)
-        response = self.get_response(self.request_class(environ))
+        request = self.request_class(environ)
+        response = self._middleware_chain(request)
+        response._resource_closers.append(request.close)
         status = f"{response.status_code} {response.reason_phrase}"
         start_response(status, list(response.items()))
         return _Answer(response)

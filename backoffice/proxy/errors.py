@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cache
 
 from django.http import HttpResponse, JsonResponse
 
@@ -114,12 +115,13 @@ def answer(refusal: Refusal, headers: Mapping[str, str] | None = None) -> HttpRe
     The 401 is empty and the same for every kind of dead session, so that nobody
     learns from it whether a guessed cookie was ever alive.
     """
-    response = _empty() if refusal is Refusal.NO_SESSION else _problem(refusal)
+    response = HttpResponse() if refusal is Refusal.NO_SESSION else _problem(refusal)
     response.status_code = refusal.status
-    response[GATE_HEADER] = refusal.word
-    response["Cache-Control"] = NO_STORE
-    response["Vary"] = "Cookie"
-    response["X-Content-Type-Options"] = "nosniff"
+    # Past Django's check of each value: these are our own.
+    store = response.headers._store
+    if refusal is Refusal.NO_SESSION:
+        store.clear()
+    store.update(_fields(refusal))
     # Whoever refuses writes one line that says why. Django would add a second one
     # that does not.
     response._has_been_logged = True  # type: ignore[attr-defined]
@@ -128,14 +130,23 @@ def answer(refusal: Refusal, headers: Mapping[str, str] | None = None) -> HttpRe
     return response
 
 
-def _empty() -> HttpResponse:
-    response = HttpResponse()
-    del response["Content-Type"]
-    response["Content-Length"] = "0"
-    # RFC 9110 15.5.2 wants a challenge. No browser knows this scheme, so none
-    # opens its password window.
-    response["WWW-Authenticate"] = 'Session realm="backoffice"'
-    return response
+@cache
+def _fields(refusal: Refusal) -> dict[str, tuple[str, str]]:
+    """What every answer of this kind says, in the form that Django keeps fields in."""
+    fields = {
+        GATE_HEADER: refusal.word,
+        "Cache-Control": NO_STORE,
+        "Vary": "Cookie",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if refusal is Refusal.NO_SESSION:
+        # RFC 9110 15.5.2 wants a challenge. No browser knows this scheme, so none
+        # opens its password window.
+        fields |= {
+            "Content-Length": "0",
+            "WWW-Authenticate": 'Session realm="backoffice"',
+        }
+    return {name.lower(): (name, value) for name, value in fields.items()}
 
 
 def _problem(refusal: Refusal) -> HttpResponse:
