@@ -37,7 +37,7 @@ class Explanation:
     """What the gate answers: `word` is "" when the call passes.
 
     `target` is what the upstream would be asked for. `place` is the line of the route
-    table that decides, "" when none does.
+    table that decides, "" when none does: of the key `key`, or of the whole route.
     """
 
     status: int
@@ -45,10 +45,11 @@ class Explanation:
     why: str
     route: Route | None = None
     target: str = ""
+    key: str = ""
 
     @property
     def place(self) -> str:
-        return self.route.place if self.route else ""
+        return self.route.place_of(self.key) if self.route else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,10 @@ def explain(method: str, target: str, profile: StaffProfile | None) -> Explanati
     except Refused as refused:
         route = _route_of(call)
         why = _why(refused, call, route, profile)
-        return Explanation(refused.refusal.status, refused.refusal.word, why, route)
+        key = _key(refused, route)
+        return Explanation(
+            refused.refusal.status, refused.refusal.word, why, route, key=key
+        )
     route = granted.route
     why = _why_admitted(method, route, granted.profile)
     return Explanation(200, "", why, route, route.address.mount + granted.suffix)
@@ -101,6 +105,15 @@ def _route_of(call: Call) -> Route | None:
     return found[0] if found else None
 
 
+def _key(refused: Refused, route: Route | None) -> str:
+    """Which key of the route refuses; "" when it is not one of them."""
+    if refused.refusal is Refusal.NO_METHOD:
+        return "methods" if route is None or route.writes else "writes"
+    if refused.refusal is Refusal.NOT_ALLOWED:
+        return "write_groups" if refused.reason == "write-groups" else "groups"
+    return ""
+
+
 def _why(
     refused: Refused, call: Call, route: Route | None, profile: StaffProfile | None
 ) -> str:
@@ -115,8 +128,8 @@ def _why(
         return f"The route takes {route.allow}" + (
             "." if route.writes else "; its writes are switched off."
         )
-    asked = route.write_groups if refused.reason == "write-groups" else route.groups
-    what = "write_groups" if refused.reason == "write-groups" else "groups"
+    what = _key(refused, route)
+    asked = route.write_groups if what == "write_groups" else route.groups
     return (
         f"{what} asks for one of: {_list(asked)}; the person is in: "
         f"{_list(profile.groups)}."

@@ -68,6 +68,7 @@ def _route(route: Route) -> dict[str, Any]:
         "name": route.name,
         "prefix": route.prefix,
         "place": route.place,
+        "places": dict(route.places),
         "upstream": {
             "scheme": address.scheme,
             "host": address.server,

@@ -63,7 +63,8 @@ class _Reader:
         self._refuse_contradictions(index, values)
         if len(self.problems) > before:
             return None
-        return Route(**values, place=self.places.of_route(index))
+        places = {key: self.places.of_key(index, key) for key in values}
+        return Route(**values, place=self.places.of_route(index), places=places)
 
     def _value(self, index: int, key: str, given: object) -> Any:
         check = CHECKS.get(key)

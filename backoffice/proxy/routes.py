@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from accounts.profile import StaffProfile
@@ -23,7 +23,8 @@ class Route:
     `response_headers`: fields that pass although they are dropped elsewhere;
     `hide_headers`: the reverse. `cookies`: names the upstream may set, kept apart by
     cookies.py. `ca_file`: who signs the upstream's certificate, if no public authority
-    does. `place`: where it stands, as in `routes.toml:12`.
+    does. `place`: where it stands, as in `routes.toml:12`; `places`: where each of its
+    keys does.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Route:
     cache: Cache = Cache.NO_STORE
     ca_file: str | None = None
     place: str = field(default="", compare=False)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefix", self.prefix or self.name)
@@ -56,6 +58,10 @@ class Route:
     @property
     def address(self) -> Address:
         return parse_address(self.upstream)
+
+    def place_of(self, key: str) -> str:
+        """The line of a key; the route's own where the file has no such key."""
+        return self.places.get(key, self.place)
 
     @property
     def allow(self) -> str:

@@ -108,6 +108,27 @@ def test_every_refusal_says_why(
     assert why in found["why"]
 
 
+@pytest.mark.parametrize(
+    ("call", "key"),
+    [
+        ("GET members/1 --groups ops", "groups = "),
+        ("POST members/1 --groups support", "write_groups = "),
+        ("PUT members/1 --groups support", "methods = "),
+        ("PUT frozen --groups support", "writes = "),
+        ("GET members/1 --groups support", "[[route]]"),
+    ],
+)
+def test_a_refusal_names_the_line_that_decides(
+    capsys: pytest.CaptureFixture[str], settings: Settings, call: str, key: str
+) -> None:
+    method, path, *more = call.split(" ")
+    _, found = explain(capsys, method, f"/api/proxy/{path}", *more)
+    file, _, number = found["place"].rpartition(":")
+    assert file == "routes.toml"
+    lines = settings.ROUTES_FILE.read_text(encoding="utf-8").splitlines()
+    assert lines[int(number) - 1].startswith(key)
+
+
 def test_an_address_of_another_site_is_explained(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -138,4 +138,4 @@ def test_a_bad_value_is_refused(key: str, given: Any) -> None:
 
 
 def test_every_key_of_a_route_has_its_check() -> None:
-    assert [*CHECKS, "place"] == [field.name for field in fields(Route)]
+    assert [*CHECKS, "place", "places"] == [field.name for field in fields(Route)]

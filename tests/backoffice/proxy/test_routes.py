@@ -298,6 +298,9 @@ def test_writes_can_be_switched_off_without_losing_the_list(tmp_path: Path) -> N
 def test_a_route_knows_its_line(tmp_path: Path) -> None:
     table = load_routes(write(tmp_path, FULL))
     assert [route.place for route in table] == ["routes.toml:2", "routes.toml:13"]
+    (members, _) = table
+    assert members.place_of("groups") == "routes.toml:5"
+    assert members.place_of("cache") == "routes.toml:2"
 
 
 def test_a_unix_socket_is_an_address() -> None:
