@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import django
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import close_old_connections
-from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 
@@ -25,7 +25,7 @@ class Application(WSGIHandler):
     queries, which such a call makes next to none of: that is done once, at its end.
     """
 
-    _middleware_chain: Callable[[Any], HttpResponseBase]
+    _middleware_chain: Callable[[Any], Any]
 
     def __call__(  # type: ignore[override]
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -44,18 +44,18 @@ class Application(WSGIHandler):
 class _Answer:
     """A response that ends without a signal."""
 
-    def __init__(self, response: HttpResponseBase) -> None:
+    def __init__(self, response: Any) -> None:
         self._response = response
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._response)
 
     def close(self) -> None:
-        try:
-            for close in self._response._resource_closers:  # type: ignore[attr-defined]
+        for close in self._response._resource_closers:
+            # As Django does: what fails to close keeps nothing else open.
+            with suppress(Exception):
                 close()
-        finally:
-            close_old_connections()
+        close_old_connections()
 
 
 django.setup(set_prefix=False)
