@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from accounts import audit, keys
 from accounts.models import Revocation, User
 from accounts.profile import StaffProfile
-from accounts.sessions import clock, fence, ledger, search
+from accounts.sessions import clock, fence, ledger, marks, search
 from accounts.sessions.connections import Nonsense, answering, client
 from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 from accounts.sessions.outcome import Outcome
@@ -191,7 +191,7 @@ def _kill(
         if trouble:
             raise trouble
         with answering():
-            ledger.leave_marks(store, rows)
+            marks.leave(store, rows)
             ended = ledger.carry_out(store, rows)
             if not outcome.durable:
                 ledger.hold(store, rows)

@@ -14,7 +14,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from redis.exceptions import OutOfMemoryError
 
 from accounts import keys
 from accounts.models import Revocation
@@ -36,8 +35,6 @@ from accounts.sessions.seal import NotSealed
 
 log = logging.getLogger(__name__)
 ACKNOWLEDGE_MILLISECONDS = 200
-# How long a sign-in or a rotation can take at the very most, and then some.
-IN_FLIGHT_SECONDS = 600
 CATCH_UP_SECONDS = 10
 ROWS_AT_ONCE = 500
 _caught_up = 0.0
@@ -186,23 +183,6 @@ def carry_out(store: Any, rows: Sequence[Revocation]) -> list[Record]:
     return ended
 
 
-def leave_marks(store: Any, rows: Sequence[Revocation]) -> None:
-    """Leaves word of these kills for whoever is just writing a session."""
-    pipeline = store.pipeline(transaction=False)
-    for row in rows:
-        if row.kind == Revocation.Kind.SESSION:
-            pipeline.set(keys.tombstone(row.target), b"", ex=IN_FLIGHT_SECONDS)
-        elif row.kind in Revocation.NAMED:
-            for name in row.targets():
-                mark = cutoff.mark(row.before.timestamp())
-                pipeline.set(keys.mark(name), mark, ex=IN_FLIGHT_SECONDS)
-    try:
-        answers(pipeline)
-    except OutOfMemoryError:
-        # A full store takes no marks, but no new sessions either.
-        log.warning("marks_not_left because=out-of-memory")
-
-
 def mark_delivered(rows: Sequence[Revocation]) -> None:
     """Notes that the store knows; a failure only means that it is told once more."""
     known = [row.pk for row in rows if row.pk and not row.delivered]
@@ -212,26 +192,6 @@ def mark_delivered(rows: Sequence[Revocation]) -> None:
             Revocation.objects.filter(pk__in=some).update(delivered=True)
     except DatabaseError as error:
         log.warning("delivery_not_noted because=%s", error)
-
-
-def is_killed_meanwhile(
-    store: Any, record: Record, since: float, moved_from: str | None
-) -> bool:
-    """Whether a kill was carried out while this session was on its way.
-
-    The kill could not find it, and it could not see the kill: so every kill leaves a
-    mark for a while, and whoever writes a new session looks for one afterwards. A
-    person may come back after a kill, hence `since`, when the sign-in started; a
-    session of the provider that has ended never does.
-    """
-    pipeline = store.pipeline(transaction=False)
-    pipeline.get(keys.mark(record.person or ""))
-    pipeline.exists(keys.tombstone(moved_from or record.id))
-    if record.origin:
-        pipeline.exists(keys.mark(record.origin))
-    mark, *are_gone = answers(pipeline)
-    is_person_killed = int(mark or 0) > clock.milliseconds(since)
-    return is_person_killed or any(are_gone)
 
 
 def is_acknowledged(store: Any) -> bool | None:

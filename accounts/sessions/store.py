@@ -36,6 +36,7 @@ from accounts.sessions import (
     fence,
     index,
     ledger,
+    marks,
     seal,
     values,
 )
@@ -304,7 +305,7 @@ class SessionStore(SessionBase):
                 index.enter(client(), record, now)
             if not client().set(record.name, sealed, nx=True, pxat=record.expiry(now)):
                 raise CreateError
-            if record.person and ledger.is_killed_meanwhile(
+            if record.person and marks.is_killed_meanwhile(
                 client(), record, self._since or record.began, self._moved_from
             ):
                 client().delete(record.name)
