@@ -23,6 +23,9 @@ class Application(WSGIHandler):
 
     The same middleware answers them. Who listens to those signals tidies up after
     queries, which such a call makes next to none of: that is done once, at its end.
+
+    Whoever names no host is refused (RFC 9112, 3.2): Django would go by the address
+    that we listen at.
     """
 
     _middleware_chain: Callable[[Any], Any]
@@ -30,6 +33,9 @@ class Application(WSGIHandler):
     def __call__(  # type: ignore[override]
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
+        if "HTTP_HOST" not in environ:
+            start_response("400 Bad Request", [("Content-Length", "0")])
+            return []
         path = environ["PATH_INFO"]
         if path != _CHECK and not path.startswith(_OF_THE_GATE):
             return super().__call__(environ, start_response)

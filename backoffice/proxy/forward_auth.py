@@ -2,7 +2,7 @@
 
 `/gate/check` is asked before each call: nginx `auth_request`, Traefik ForwardAuth,
 Caddy `forward_auth`, Envoy `ext_authz`. The server describes the call and sends its
-header fields along; we answer 204 with the identity for the upstream, or a refusal.
+header fields along; we answer 2xx with the identity for the upstream, or a refusal.
 Nothing here decides anything: the described call is put before the same gate as any
 other.
 
@@ -51,13 +51,15 @@ _ABSOLUTE = re.compile(r"\Ahttps?://[^/?#]*", re.I)
 class Voice:
     """In which fields one kind of server names the call's method, target and host.
 
-    `says_all`: whether it passes any refusal on to the client as it is.
+    `says_all`: whether it passes any refusal on to the client as it is. `yes`: the
+    status that lets a call pass.
     """
 
     method: str
     target: str
     host: str
     says_all: bool
+    yes: int = 204
 
 
 NGINX = Voice(
@@ -70,7 +72,8 @@ OTHERS = Voice(
     says_all=True,
 )
 # Envoy asks with the call's own request line, our path put before the call's.
-ENVOY = Voice("REQUEST_METHOD", "RAW_URI", "HTTP_HOST", says_all=True)
+# To it, 204 is a refusal like any other.
+ENVOY = Voice("REQUEST_METHOD", "RAW_URI", "HTTP_HOST", says_all=True, yes=200)
 _CLAIMS = (NGINX.method, NGINX.target, OTHERS.method, OTHERS.target)
 
 
@@ -90,7 +93,7 @@ class ForwardAuthMiddleware:
 
 
 def check(request: HttpRequest) -> HttpResponseBase:
-    """204 with the identity for the upstream, or the refusal for the client.
+    """A yes with the identity for the upstream, or the refusal for the client.
 
     Asked by nginx, a refusal it cannot pass on comes as 403, with the real status in
     X-Gate-Status. The other fields are those of every door.
@@ -100,7 +103,7 @@ def check(request: HttpRequest) -> HttpResponseBase:
     asked.session = SessionStore(None)
     try:
         asked = describe(request, voice)
-        return passed(judge(asked, asked.META["RAW_URI"]))
+        return passed(judge(asked, asked.META["RAW_URI"]), voice)
     except Exception as error:
         # Every failure denies, also those that nobody thought of (ASVS 16.5.3).
         return _spoken(refuse(asked, error), voice)
@@ -143,14 +146,18 @@ def describe(request: HttpRequest, voice: Voice) -> WSGIRequest:
     }
     if voice.host in meta:
         environ["HTTP_HOST"] = meta[voice.host]
+    if "HTTP_SEC_WEBSOCKET_KEY" in meta:
+        # Upgrade is for one hop, and some servers ask without it (RFC 9110, 7.8). This
+        # field goes all the way, and no page can send it but by opening a WebSocket.
+        environ.setdefault("HTTP_UPGRADE", "websocket")
     described = WSGIRequest(environ)
     described.session = SessionStore(read_cookie(described))
     return described
 
 
-def passed(granted: GatePass) -> HttpResponse:
-    """204, and who is calling as far as the route lets the upstream know."""
-    response = HttpResponse(status=204)
+def passed(granted: GatePass, voice: Voice) -> HttpResponse:
+    """A yes, and who is calling as far as the route lets the upstream know."""
+    response = HttpResponse(status=voice.yes)
     del response["Content-Type"]
     response[GATE_HEADER] = PASSED
     response["Cache-Control"] = NO_STORE
