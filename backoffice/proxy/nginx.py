@@ -1,8 +1,8 @@
 """The route table as nginx configuration, for doors 2 and 3.
 
-Three files, because nginx takes these directives at three levels: `http.conf` beside
-the servers, `server.conf` within one, `route.conf` within each of its locations (the
-second includes the third). What does not depend on routes is in deploy/nginx.
+Several files, because nginx takes these directives at three levels: `http.conf` beside
+the servers, `server.conf` within one, and within its locations `route.conf` for calls
+and `fields.conf` for every answer. What does not depend on routes is in deploy/nginx.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from backoffice.proxy.nginx_lines import (
     MADE_BY_NGINX,
     Rules,
     duration,
+    late_refusal,
     quoted,
     refusal_bodies,
     route_upstream,
@@ -73,6 +74,7 @@ class Nginx:
             "http.conf": _file(self._http()),
             "server.conf": _file(self._server()),
             "route.conf": _file(self._route()),
+            "fields.conf": _file(self._fields()),
         }
 
     @property
@@ -119,7 +121,7 @@ class Nginx:
         yield "location ^~ /gate/ { return 404; }"
         if self.door is Door.CHECK:
             yield f"include {self.snippets}/check.conf;"
-            yield from spoken_refusals(self.rules["refusals"], self.snippets)
+            yield from spoken_refusals(self.rules["refusals"], self._refused())
 
     def _locations(self, path: str, lines: Iterable[str]) -> Iterator[str]:
         body = [f"    {line}" for line in lines]
@@ -134,6 +136,8 @@ class Nginx:
     def _nowhere(self) -> Iterator[str]:
         """What names no route is put before the gate all the same, and never passes."""
         yield 'set $gate_cache "no-store";'
+        if self.watch:
+            yield "set $gate_total 0;"
         yield from self._judge("")
         yield f"include {self.folder}/route.conf;"
         yield "proxy_pass http://127.0.0.1:1/;"
@@ -144,6 +148,8 @@ class Nginx:
         cache = answers["cache_control"][route["cache"]]
         dropped = set(answers["drop"]) - set(route["response_headers"]) - MADE_BY_NGINX
         yield from self._judge(route["name"])
+        if self.watch:
+            yield f"set $gate_total {timeouts['total']:g};"
         # A refusal by the script is made in this same place, and is never kept.
         yield f'set $gate_cache "{cache if self.door is Door.CHECK else "no-store"}";'
         yield f"include {self.folder}/route.conf;"
@@ -173,8 +179,21 @@ class Nginx:
         yield f"more_clear_headers {' '.join(f'{p}*' for p in prefixes)};"
         yield "proxy_hide_header X-Gate;"
         yield from (f"proxy_ignore_headers X-Accel-{order};" for order in _ORDERS)
-        for name, value in {**answers["set"], **site_fields()}.items():
+        yield f"include {self.folder}/fields.conf;"
+
+    def _fields(self) -> Iterator[str]:
+        """What each answer has, a refusal too: a location inherits none of it."""
+        for name, value in {
+            **self.rules["response_headers"]["set"],
+            **site_fields(),
+        }.items():
             yield f"add_header {name} {quoted(value)} always;"
+
+    def _refused(self) -> list[str]:
+        return [
+            f"    include {self.snippets}/refused.conf;",
+            f"    include {self.folder}/fields.conf;",
+        ]
 
     def _late_refusals(self) -> Iterator[str]:
         for status, word in _LATE.items():
@@ -182,20 +201,27 @@ class Nginx:
             if self._has_lua:
                 # It may have been followed before it failed; its socket goes on.
                 yield f"    {FORGET}"
-            if status == 413 and self.door is Door.SCRIPT:
+            if status == 413:
                 # Judged all the same: without a session nobody learns a limit.
-                yield f"    include {self.snippets}/script-too-large.conf;"
+                yield from self._too_large()
             else:
-                yield f"    include {self.snippets}/refused.conf;"
-                yield f'    set $gate_word "{word}";'
-                yield f"    return {status} $gate_body;"
+                yield from late_refusal(status, word, self._refused())
             yield "}"
+
+    def _too_large(self) -> Iterator[str]:
+        if self.door is Door.SCRIPT:
+            yield f"    include {self.snippets}/script-too-large.conf;"
+            yield f"    include {self.folder}/fields.conf;"
+        else:
+            yield f"    include {self.snippets}/check-route.conf;"
+            yield f"    include {self.snippets}/check-too-large.conf;"
 
 
 def _refuse_what_nginx_cannot(route: Rules) -> None:
     if route["cookies"]:
+        place = route["places"].get("cookies", route["place"])
         raise DoorError(
-            f"{route['place']}: {route['name']}: cookies: an nginx door cannot keep an "
+            f"{place}: {route['name']}: cookies: an nginx door cannot keep an "
             "upstream's cookies apart; leave this route to door 1"
         )
 

@@ -21,6 +21,7 @@ MADE_BY_NGINX = frozenset(
 )
 # A WebSocket's own fields begin so. What else does is cleared by name.
 _NEEDED_PREFIX = "sec-"
+_PROBLEM = "    default_type application/problem+json;"
 _BROWSER_CLAIMS = (
     *("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User"),
     *("Sec-Fetch-Storage-Access", "Sec-GPC", "Sec-Purpose"),
@@ -127,17 +128,34 @@ def refusal_bodies(refusals: Rules) -> Iterator[str]:
     yield "}"
 
 
-def spoken_refusals(refusals: Rules, snippets: str) -> Iterator[str]:
+def late_refusal(status: int, word: str, refused: list[str]) -> Iterator[str]:
+    """A refusal that is made after the call has passed the gate."""
+    yield from [*refused, _PROBLEM]
+    yield f'    set $gate_word "{word}";'
+    yield f"    return {status} $gate_body;"
+
+
+def spoken_refusals(refusals: Rules, refused: list[str]) -> Iterator[str]:
     """`return` takes no variable for its status, hence one line for each of them."""
+    # auth_request has taken WWW-Authenticate over already.
+    yield "location @no-session {"
+    yield from refused
+    yield '    default_type "";'
+    yield "    set $gate_word no-session;"
+    yield "    return 401 $gate_body;"
+    yield "}"
+    yield "location @too-large {"
+    yield from late_refusal(413, "body-too-large", refused)
+    yield "}"
     yield "location @refused {"
-    yield f"    include {snippets}/refused.conf;"
+    yield from [*refused, _PROBLEM]
     for status in sorted({refusal["status"] for refusal in refusals.values()}):
         yield f"    if ($gate_status = {status}) {{ return {status} $gate_body; }}"
     yield "    return 403 $gate_body;"
     yield "}"
     # Nobody answered the question. That is an outage of ours, like the store's.
     yield "location @unasked {"
-    yield f"    include {snippets}/refused.conf;"
+    yield from [*refused, _PROBLEM]
     # The site's web server takes no such request; that is the client's doing.
     yield "    if ($gate_answered = 400) { return 400 $gate_body; }"
     yield "    set $gate_word store-down;"

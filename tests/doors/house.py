@@ -5,90 +5,23 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.doors.server import running_nginx
-from tests.fakes.upstream import Talk, Upstream, answer, chunked
+from tests.doors.upstream import ROUTES, respond
+from tests.fakes.certificate import write_certificate
+from tests.fakes.upstream import Answer as Act
+from tests.fakes.upstream import Unaccepting, Upstream
 from tests.journeys.site import Site, running_site
 
 DOORS = ("embedded", "check", "script")
-ROUTES = """
-[[route]]
-name = "echo"
-upstream = "{url}/v1"
-methods = ["GET", "HEAD", "POST", "PUT", "OPTIONS"]
-max_body = 1000
-max_header = 4000
-
-[[route]]
-name = "bulk"
-upstream = "{url}"
-methods = ["POST"]
-max_body = 4000000
-
-[[route]]
-name = "reports"
-upstream = "{url}"
-groups = ["finance"]
-
-[[route]]
-name = "nested"
-prefix = "crm/admin"
-upstream = "{url}/nested"
-groups = ["finance"]
-
-[[route]]
-name = "crm"
-upstream = "{url}/crm"
-methods = ["GET", "POST"]
-write_groups = ["finance"]
-
-[[route]]
-name = "signed"
-upstream = "{url}/signed"
-identity = "token"
-
-[[route]]
-name = "kept"
-upstream = "{url}"
-identity = "none"
-cache = "revalidate"
-response_headers = ["x-runtime"]
-hide_headers = ["x-inner"]
-
-[[route]]
-name = "slow"
-upstream = "{url}"
-read_timeout = 0.5
-total_timeout = 60
-
-[[route]]
-name = "gone"
-upstream = "http://127.0.0.1:1"
-"""
-EXPOSING = [
-    ("Content-Type", "text/plain"),
-    ("Set-Cookie", "session_id=planted"),
-    ("Access-Control-Allow-Origin", "*"),
-    ("Cross-Origin-Opener-Policy", "unsafe-none"),
-    ("Strict-Transport-Security", "max-age=0"),
-    ("Clear-Site-Data", '"*"'),
-    ("X-Gate", "passed"),
-    ("X-Staff-Sub", "somebody"),
-    ("X-Accel-Redirect", "/gate/check"),
-    ("X-Powered-By", "a secret"),
-    ("X-Runtime", "0.1"),
-    ("X-Inner", "1"),
-    ("Cache-Control", "public, max-age=9999"),
-    ("Content-Security-Policy", "default-src *"),
-    ("Vary", "Accept"),
-    ("X-Kept", "yes"),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +43,26 @@ class Answer:
         return next(iter(self.all(name)), None)
 
     @property
+    def content(self) -> bytes:
+        """The body without the chunks it may have come in."""
+        return self._read()[0]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body reached the end that the head announced."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[bytes, bool]:
+        length = self.get("Content-Length")
+        if self.get("Transfer-Encoding") != "chunked":
+            return self.body, length is None or int(length) == len(self.body)
+        content, rest = b"", self.body
+        while size := int(rest.partition(b"\r\n")[0] or b"0", 16):
+            rest = rest.partition(b"\r\n")[2]
+            content, rest = content + rest[:size], rest[size + 2 :]
+        return content, rest == b"0\r\n\r\n"
+
+    @property
     def word(self) -> str | None:
         return self.get("X-Gate")
 
@@ -118,6 +71,10 @@ class Answer:
 class House:
     site: Site
     upstream: Upstream
+    # The same one behind TLS, and on a Unix socket.
+    secure: Upstream
+    by_socket: Upstream
+    acts: dict[str, Act]
     addresses: dict[str, str]
 
     def door(self, name: str) -> Door:
@@ -138,6 +95,12 @@ class Door:
     def seen(self) -> int:
         """How many calls have reached the upstream."""
         return len(self.house.upstream.requests)
+
+    def act(self, act: Act) -> str:
+        """Has the upstream do this once it is asked for the path that is given."""
+        name = f"a{len(self.house.acts)}"
+        self.house.acts[name] = act
+        return f"act/{name}"
 
     def connect(self, timeout: float = 10) -> socket.socket:
         parts = urlsplit(self.url)
@@ -161,9 +124,13 @@ class Door:
         ]
         if key:
             lines.append(b"Cookie: session_id=" + key.encode())
+        return self.send(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+
+    def send(self, request: bytes) -> Answer:
+        """Sends exactly these bytes and takes what comes up to the close."""
         began = time.monotonic()
         with self.connect() as sock:
-            sock.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+            sock.sendall(request)
             data = _everything(sock)
         head, _, rest = data.partition(b"\r\n\r\n")
         status = int(data.split(b" ", 2)[1]) if data.startswith(b"HTTP/") else 0
@@ -226,12 +193,11 @@ def seconds_until_closed(sock: socket.socket, at_most: float = 8) -> float | Non
 
 @contextmanager
 def running_house(folder: Path, **changes: str) -> Iterator[House]:
-    with Upstream(respond) as upstream:
-        folder.mkdir(parents=True, exist_ok=True)
-        routes = folder / "routes.toml"
-        routes.write_text(ROUTES.format(url=upstream.url), encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    acts: dict[str, Act] = {}
+    with running_upstreams(folder, partial(respond, acts)) as upstreams:
         changes = {
-            "ROUTES_FILE": str(routes),
+            "ROUTES_FILE": str(folder / "routes.toml"),
             "TRUSTED_PROXIES": "127.0.0.1",
             **changes,
         }
@@ -241,48 +207,31 @@ def running_house(folder: Path, **changes: str) -> Iterator[House]:
             running_nginx(site, folder / "script", "script") as script,
         ):
             addresses = {"embedded": site.url, "check": check, "script": script}
-            yield House(site, upstream, addresses)
+            yield House(site, *upstreams, acts, addresses)
 
 
-def respond(talk: Talk) -> None:
-    """The upstream: what it does is in the path."""
-    target = talk.last.target
-    if b"/ws" in target and talk.last.get("Upgrade"):
-        _be_a_websocket(talk)
-    elif b"/stream" in target:
-        _stream(talk)
-    elif b"/exposing" in target:
-        talk.say(answer(fields=EXPOSING, body=b"hello"))
-    elif b"/garbage" in target:
-        talk.say(b"HTTP/1.1 200 OK\r\nNo field at all\r\n\r\n")
-    elif b"/late" in target:
-        time.sleep(2)
-    elif b"/401" in target:
-        talk.say(answer("401 Unauthorized", body=b"the upstream's own"))
-    else:
-        talk.say(answer(fields=[("Content-Type", "text/plain")], body=b"hello"))
-
-
-def _stream(talk: Talk) -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-    talk.say(head + b"Transfer-Encoding: chunked\r\n\r\n")
-    talk.say(chunked(b"data: first\n\n", end=b""))
-    is_silent = b"/stream/silent" in talk.last.target
-    for _ in range(300):
-        if talk.is_gone(within=0.1):
-            return
-        if not is_silent:
-            talk.say(chunked(b"data: more\n\n", end=b""))
-
-
-def _be_a_websocket(talk: Talk) -> None:
-    talk.say(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-        b"Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
-    )
-    # Bytes are bytes to a tunnel: they are sent back, frames or not.
-    while data := talk.sock.recv(65536):
-        talk.say(data)
+@contextmanager
+def running_upstreams(folder: Path, act: Act) -> Iterator[list[Upstream]]:
+    """The upstream in three forms; writes the route table that leads to them."""
+    certificate, socket_path = folder / "upstream.pem", folder / "upstream.sock"
+    write_certificate(certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with (
+        Upstream(act) as upstream,
+        Upstream(act, tls=context) as secure,
+        Upstream(act, path=socket_path) as by_socket,
+        Unaccepting() as unaccepting,
+    ):
+        text = ROUTES.format(
+            url=upstream.url,
+            secure=secure.port,
+            authority=certificate,
+            socket=socket_path,
+            unaccepting=unaccepting.url,
+        )
+        (folder / "routes.toml").write_text(text, encoding="utf-8")
+        yield [upstream, secure, by_socket]
 
 
 def _everything(sock: socket.socket) -> bytes:

@@ -60,7 +60,7 @@ def running_nginx(site: Site, folder: Path, door: str, *options: str) -> Iterato
     command = nginx_command(site.manage, folder, port, door, site_port, *options)
     child = Child("nginx", command, log=folder / "output.log")
     try:
-        wait_until(lambda: not child.is_alive() or _listens(port), START_SECONDS)
+        wait_until(lambda: not child.is_alive() or listens(port), START_SECONDS)
         assert child.is_alive(), child.last_lines(20)
         yield f"http://localhost:{port}"
     finally:
@@ -90,6 +90,6 @@ def nginx_command(
     return [program, "-p", str(folder), "-c", str(config), "-e", f"{folder}/error.log"]
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import NameOID
 
 from backoffice.demo.ports import lasting_port
 from tests import nginx
 from tests.doors.house import Door, House
 from tests.doors.server import running_nginx
+from tests.fakes.certificate import write_certificate
 from tests.journeys.site import ROOT
 
 EXAMPLE = ROOT / "deploy" / "nginx" / "example.conf"
@@ -38,7 +34,8 @@ def test_nginx_takes_the_example(
     house: House, tmp_path: Path, options: list[str]
 ) -> None:
     made = export(house, tmp_path / "made", "--door", *options)
-    write_certificate(tmp_path)
+    write_certificate(tmp_path / "cert.pem")
+    shutil.copy(tmp_path / "cert.pem", tmp_path / "key.pem")
     text = EXAMPLE.read_text(encoding="utf-8")
     for known, ours in {
         "/etc/backoffice/nginx": str(made),
@@ -119,7 +116,7 @@ def test_a_route_with_cookies_is_left_to_door_1(house: House, tmp_path: Path) ->
     changes = {"ROUTES_FILE": str(routes)}
     found = manage(house, changes, str(tmp_path / "made"), "--door", "check")
     assert found.returncode == 1
-    assert "routes.toml:" in found.stderr
+    assert "routes.toml:4: a: cookies: " in found.stderr
     assert "cookies" in found.stderr
 
 
@@ -128,28 +125,3 @@ def manage(
 ) -> subprocess.CompletedProcess[str]:
     site = replace(house.site, environment=house.site.environment | changes)
     return site.manage("export_nginx", *arguments, check=False)
-
-
-def write_certificate(folder: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            pem,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )

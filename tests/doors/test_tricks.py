@@ -40,6 +40,30 @@ def test_below_the_prefix_it_is_400(door: Door, lasting_key: str, target: str) -
     assert answer.status == 400
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "@evil.example",
+        ":80@evil.example/",
+        "//evil.example/",
+        "\\evil.example",
+        "http://x",
+    ],
+)
+def test_no_path_names_another_server(door: Door, lasting_key: str, rest: str) -> None:
+    seen = door.seen
+    for target in (f"/api/proxy/{rest}", f"/api/proxy/echo{rest}"):
+        assert door.ask(target, key=lasting_key).status in {400, 404}, target
+    assert door.seen == seen
+
+
+def test_what_looks_like_a_server_is_a_part_of_the_path(
+    door: Door, lasting_key: str
+) -> None:
+    assert door.ask("/api/proxy/echo/@evil.example:80/x", key=lasting_key).status == 200
+    assert door.house.upstream.last.target == b"/v1/@evil.example:80/x"
+
+
 def test_an_absolute_target_with_our_own_host_passes(
     door: Door, lasting_key: str
 ) -> None:
@@ -128,25 +152,27 @@ def test_a_key_in_the_address_is_no_session(door: Door, lasting_key: str) -> Non
 # Framing (RFC 9112, 6 and 11.2) ----------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        [b"Content-Length: 5", b"Transfer-Encoding: chunked"],
-        [b"Transfer-Encoding: chunked", b"Content-Length: 5"],
-        [b"Content-Length: 5", b"Content-Length: 6"],
-        [b"Transfer-Encoding: xchunked"],
-        [b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"],
-        [b"Transfer-Encoding: chunked, identity"],
-        [b"Transfer-Encoding : chunked"],
-        [b"Transfer-Encoding: chunked\r\n folded"],
-        [b"Content-Length: +4"],
-        [b"Content-Length: 4 4"],
-        [b"Content-Length: 0x4"],
-        [b"Content-Length: -1"],
-        [b"X-Bad\x00: 1"],
-        [b"X Bad: 1"],
-    ],
-)
+FRAMINGS = [
+    [b"Content-Length: 5", b"Transfer-Encoding: chunked"],
+    [b"Transfer-Encoding: chunked", b"Content-Length: 5"],
+    [b"Content-Length: 5", b"Content-Length: 6"],
+    [b"Content-Length: 5", b"Content-Length: 5"],
+    [b"Content-Length: 5, 5"],
+    [b"Transfer-Encoding: xchunked"],
+    [b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"],
+    [b"Transfer-Encoding: chunked, identity"],
+    [b"Transfer-Encoding : chunked"],
+    [b"Transfer-Encoding: chunked\r\n folded"],
+    [b"Content-Length: +4"],
+    [b"Content-Length: 4 4"],
+    [b"Content-Length: 0x4"],
+    [b"Content-Length: -1"],
+    [b"X-Bad\x00: 1"],
+    [b"X Bad: 1"],
+]
+
+
+@pytest.mark.parametrize("fields", FRAMINGS)
 def test_framing_that_means_two_things_is_refused(
     door: Door, lasting_key: str, fields: list[bytes]
 ) -> None:
@@ -158,6 +184,25 @@ def test_framing_that_means_two_things_is_refused(
     )
     assert 400 <= answer.status < 600 or answer.status == 0
     assert door.seen == seen
+
+
+def test_a_bare_line_feed_is_refused_or_becomes_a_line_end(
+    door: Door, lasting_key: str
+) -> None:
+    seen = door.seen
+    lines = [
+        "GET /api/proxy/echo/ HTTP/1.1",
+        f"Host: {door.host}",
+        f"Cookie: session_id={lasting_key}",
+        "Connection: close",
+    ]
+    answer = door.send("\n".join([*lines, "", ""]).encode())
+    if door.name == "embedded":
+        assert (answer.status, door.seen) == (400, seen)
+    else:
+        # nginx takes them for line ends, and writes proper ones itself.
+        assert (answer.status, door.seen) == (200, seen + 1)
+        assert b"\n" not in door.house.upstream.last.head.replace(b"\r\n", b"")
 
 
 def test_two_hosts_are_refused(door: Door, lasting_key: str) -> None:
@@ -180,3 +225,33 @@ def test_chunks_reach_the_upstream_in_one_framing(door: Door, lasting_key: str) 
     last = door.house.upstream.last
     assert b"body" in last.body
     assert len(last.all("Content-Length") + last.all("Transfer-Encoding")) == 1
+
+
+# Hosts ----------------------------------------------------------------------
+
+HOSTS = {
+    **{"{}": True, "LOCALHOST:{port}": True, "127.0.0.1": True, "localhost.": True},
+    **{"localhost:1": True, "localhost.:1": True, "localhost:": False},
+    **{"localhost.evil.example": False, "evil.example": False, "localhost..": False},
+    **{"localhost:x": False, "localhost:1:2": False, "user@localhost": False},
+    **{"localhost, evil.example": False, "localhost/": False, "[::1]": False},
+    **{"": False, "localhost\\": False, ".localhost": False, "*": False},
+}
+
+
+@pytest.mark.parametrize(("host", "is_served"), HOSTS.items())
+def test_the_doors_agree_on_hosts(
+    door: Door, lasting_key: str, host: str, is_served: bool
+) -> None:
+    port = door.host.rpartition(":")[2]
+    named = host.format(door.host, port=port)
+    request = (
+        f"GET /api/proxy/echo/ HTTP/1.1\r\nHost: {named}\r\nConnection: close\r\n"
+        f"Cookie: session_id={lasting_key}\r\n\r\n"
+    )
+    seen = door.seen
+    assert door.send(request.encode()).status == (200 if is_served else 400)
+    assert door.seen - seen == is_served
+    if is_served:
+        upstream = door.house.upstream
+        assert upstream.last.all("Host") == [upstream.url.removeprefix("http://")]

@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
-Answer = Callable[["Talk"], None]
+# True keeps the connection for another request.
+Answer = Callable[["Talk"], bool | None]
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -118,14 +120,17 @@ class Talk:
 
 
 class Upstream:
-    """A loopback server on port 0. `answers` are used in turn, the last one for good.
+    """A loopback server on port 0, or on a Unix socket at `path`.
 
-    Bytes are sent as they are and keep the connection; a callable gets the Talk and
-    closes it afterwards.
+    `answers` are used in turn, the last one for good. Bytes are sent as they are and
+    keep the connection; a callable gets the Talk.
     """
 
     def __init__(
-        self, *answers: bytes | Answer, tls: ssl.SSLContext | None = None
+        self,
+        *answers: bytes | Answer,
+        tls: ssl.SSLContext | None = None,
+        path: Path | None = None,
     ) -> None:
         self.answers = list(answers) or [HELLO]
         self.requests: list[Recorded] = []
@@ -133,8 +138,8 @@ class Upstream:
         # Whether a request's body is read before its answer is chosen.
         self.hears = True
         self.stopping = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._listener = _unix_server(path) if path else _server()
+        self.port = 0 if path else int(self._listener.getsockname()[1])
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._tls = tls
 
@@ -172,12 +177,24 @@ class Upstream:
                 act = self.answers[0]
                 del self.answers[: len(self.answers) > 1]
                 if callable(act):
-                    act(talk)
-                    return
-                talk.say(act)
+                    if not act(talk):
+                        return
+                else:
+                    talk.say(act)
 
     def _secured(self, sock: socket.socket) -> socket.socket:
         return self._tls.wrap_socket(sock, server_side=True) if self._tls else sock
+
+
+def _server() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def _unix_server(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
 
 
 def answer(

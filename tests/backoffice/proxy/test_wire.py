@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import ssl
 import time
 from collections.abc import Iterator
@@ -9,10 +7,6 @@ from typing import Any
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from requests.structures import CaseInsensitiveDict
 
 from backoffice.proxy import wire
@@ -20,6 +14,7 @@ from backoffice.proxy.address import parse_address
 from backoffice.proxy.answer import Answer
 from backoffice.proxy.connection import Call
 from backoffice.proxy.wire import send
+from tests.fakes.certificate import write_certificate
 from tests.fakes.upstream import (
     HELLO,
     Talk,
@@ -210,22 +205,8 @@ def test_a_call_without_time_is_not_made(upstream: Upstream) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A key and a certificate for 127.0.0.1 that no public authority has signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "upstream")])
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(True, None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
     path = tmp_path_factory.mktemp("tls") / "upstream.pem"
-    path.write_bytes(secret + signed.public_bytes(pem))
+    write_certificate(path)
     return str(path)
 
 

@@ -1,6 +1,7 @@
 -- Door 2 with Lua: the site has judged the call; this ends it together with its session.
 
 local config = require "backoffice.config"
+local hops = require "backoffice.hops"
 local record = require "backoffice.record"
 local site = require "backoffice.site"
 local watch = require "backoffice.watch"
@@ -29,7 +30,9 @@ end
 function _M.follow()
     local key = record.key_in(ngx.var.http_cookie or "", cookie)
     if not key then return ngx.exit(401) end
-    watch.follow(key)
+    hops.end_here()
+    local total = tonumber(ngx.var.gate_total)
+    watch.follow(key, ngx.var.gate_upgrade == "" and total or nil)
 end
 
 return _M

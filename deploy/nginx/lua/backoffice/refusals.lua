@@ -31,4 +31,12 @@ function _M.answer(word, route)
     return exit(refusal.status)
 end
 
+-- No refusal, but an answer of ours as well: the last hop answers for itself.
+function _M.last_hop(route)
+    ngx.status = 204
+    header["Allow"] = route.allow
+    ngx.send_headers()
+    return exit(204)
+end
+
 return _M

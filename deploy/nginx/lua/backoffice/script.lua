@@ -2,6 +2,7 @@
 -- steps in the same order, and the same answers. No Python is asked on the way.
 
 local config = require "backoffice.config"
+local hops = require "backoffice.hops"
 local hosts = require "backoffice.hosts"
 local identity = require "backoffice.identity"
 local paths = require "backoffice.paths"
@@ -133,6 +134,8 @@ function _M.access(name)
     if tonumber(var.request_length) > route.max_header then
         return refusals.answer("header-too-large")
     end
+    hops.end_here()
+    if get_method() == "OPTIONS" and hops.is_last() then return refusals.last_hop(route) end
     if route.cache ~= "no-store" then var.gate_cache = caches[route.cache] end
     if route.identity == "headers" then
         var.staff_session = identity.fields(found)

@@ -1,0 +1,127 @@
+"""A fault in any step of door 3's own judgement denies (ASVS 16.5.3)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from backoffice.demo.children import wait_until
+from tests.doors.conftest import fresh_key
+from tests.doors.house import Door, House, proof
+from tests.doors.server import running_nginx
+from tests.journeys.site import ROOT
+
+SNIPPETS = ROOT / "deploy" / "nginx"
+# Put before the end of every module: each of its functions breaks while a call's own
+# query asks for that, in the call itself or in the timer that asks the store for it.
+BREAKABLE = """
+for name, step in pairs(_M) do
+    if type(step) == "function" and not string.find(name, "^start") then
+        local place = "%s." .. name
+        _M[name] = function(...)
+            local phase, notes = ngx.get_phase(), ngx.shared.backoffice
+            if place == "script.access" then notes:set("broken", ngx.var.arg_fail) end
+            local is_meant = phase == "access" or phase == "timer"
+            if is_meant and notes:get("broken") == place then error("an accident") end
+            return step(...)
+        end
+    end
+end
+"""
+READ, FOLDED = ("/api/proxy/echo/", "GET"), ("/api/proxy/crm/%41", "GET")
+WRITE, SIGNED = ("/api/proxy/echo/", "POST"), ("/api/proxy/signed/", "GET")
+REFUSED = ("/api/proxy/reports/", "GET")
+# Each function that a call goes through, and a call that does.
+STEPS = {
+    "clock.now": READ,
+    "crypto.open": READ,
+    "fence.standing": READ,
+    "hops.end_here": READ,
+    "hops.is_last": ("/api/proxy/echo/", "OPTIONS"),
+    "hosts.is_own_origin": WRITE,
+    "hosts.is_served": READ,
+    "identity.fields": READ,
+    "identity.token": SIGNED,
+    "paths.folded": FOLDED,
+    "paths.read": READ,
+    "record.ids": READ,
+    "record.is_live": READ,
+    "record.key_in": READ,
+    "record.last_used": READ,
+    "record.opened": READ,
+    "refusals.answer": REFUSED,
+    "resp.number_at": READ,
+    "resp.text_at": READ,
+    "rounds.ask": READ,
+    "routes.is_safe": READ,
+    "routes.match": READ,
+    "routes.refusal": READ,
+    "script.access": READ,
+    "session.live": READ,
+    "store.carry": READ,
+    "store.question": READ,
+    "watch.follow": READ,
+}
+# At the start, in a timer, after the answer, or only when something is wrong already.
+ELSEWHERE = {
+    *(
+        "check.follow",
+        "config.load",
+        "store.fail",
+        "resp.command",
+        "crypto.hmac",
+        "crypto.signer",
+        "fence.lower",
+    ),
+    *("fence.raise", "hops.need_a_head", "refusals.last_hop", "script.too_large"),
+    *("site.call", "watch.forget"),
+}
+
+
+def functions() -> set[str]:
+    found = set()
+    for file in (SNIPPETS / "lua" / "backoffice").glob("*.lua"):
+        for name in re.findall(r"^function _M\.(\w+)", file.read_text(), re.M):
+            found.add(f"{file.stem}.{name}")
+    return {name for name in found if ".start" not in name}
+
+
+@pytest.fixture(scope="module")
+def fragile(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    folder = tmp_path_factory.mktemp("fragile")
+    snippets = folder / "snippets"
+    shutil.copytree(SNIPPETS, snippets)
+    for file in (snippets / "lua" / "backoffice").glob("*.lua"):
+        before, end, _ = file.read_text().rpartition("\nreturn _M")
+        file.write_text(before + BREAKABLE % file.stem + end)
+    with running_nginx(
+        house.site, folder, "script", "--snippets", str(snippets)
+    ) as address:
+        yield Door(house, "script", address)
+
+
+def test_every_step_is_known() -> None:
+    assert functions() == {*STEPS, *ELSEWHERE}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_accident_in_any_step_denies(house: House, fragile: Door, step: str) -> None:
+    key = fresh_key(house)
+    target, method = STEPS[step]
+    fields = [*proof(fragile), "Content-Length: 0"] if method == "POST" else []
+    seen = fragile.seen
+    broken = fragile.ask(f"{target}?fail={step}", *fields, key=key, method=method)
+    # Without the store's answer nothing is known, which is an outage.
+    assert broken.status in {500, 503}
+    assert b"accident" not in broken.body
+    assert fragile.seen == seen
+    passing = 403 if STEPS[step] is REFUSED else 200
+
+    def is_well_again() -> bool:
+        whole = fragile.ask(f"{target}?fail=no", *fields, key=key, method=method)
+        return whole.status == passing
+
+    assert wait_until(is_well_again, 5)

@@ -1,0 +1,228 @@
+"""An upstream that fails in every way it can, at each door: 502 or 504 in time, nothing
+sent twice, and nothing of one person's answer in another's."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from backoffice.proxy.errors import Refusal
+from tests.doors.house import Answer, Door, proof, read_until
+from tests.doors.test_contract import is_refused
+from tests.fakes.upstream import (
+    HELLO,
+    Talk,
+    answer,
+    chunked,
+    closing,
+    dripping,
+    hanging,
+    resetting,
+)
+
+# The limits of the route `short`, and a second of patience for this machine.
+READ_SECONDS, TOTAL_SECONDS, GRACE_SECONDS = 1.5, 3.0, 2.5
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+LIE = HEAD + b"Content-Length: 5\r\n\r\nhello" + answer(body=b"planted")
+
+Act = Callable[[Talk], bool | None]
+
+
+def outcome(door: Door, key: str, act: Act, *fields: str, **kwargs: str) -> Answer:
+    target = f"/api/proxy/short/{door.act(act)}"
+    return door.ask(target, *fields, key=key, **kwargs)
+
+
+def endless_header(talk: Talk) -> None:
+    talk.say(HEAD)
+    for number in range(20_000):
+        talk.say(f"X-{number}: {'x' * 100}\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        closing(b""),
+        resetting(b""),
+        closing(b"HTTP/1.1 200 OK\r\nContent-"),
+        closing(b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n"),
+        endless_header,
+    ],
+    ids=[
+        *("silence", "reset", "half-a-head", "no-colon", "endless-header"),
+    ],
+)
+def test_an_upstream_that_talks_garbage_is_down(
+    door: Door, lasting_key: str, act: Act
+) -> None:
+    found = outcome(door, lasting_key, act)
+    assert is_refused(found, Refusal.UPSTREAM_DOWN)
+    assert found.seconds < READ_SECONDS
+    assert str(door.house.upstream.port) not in found.head + str(found.body)
+
+
+READINGS = {
+    "no-status": b"hello",
+    "other-protocol": b"HTTP/2 banana\r\n\r\nhello",
+    "two-lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "length-in-words": HEAD + b"Content-Length: five\r\n\r\nhello",
+    "two-framings": HEAD
+    + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+    "other-coding": HEAD
+    + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "unasked-upgrade": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\nhello",
+}
+
+
+@pytest.mark.parametrize("sent", READINGS.values(), ids=READINGS.keys())
+def test_a_head_with_two_readings_is_down_or_harms_nobody_else(
+    door: Door, lasting_key: str, sent: bytes
+) -> None:
+    """nginx has one reading of its own for each of these (docs/doors.md)."""
+
+    def lying(talk: Talk) -> None:
+        talk.say(sent + answer(body=b"planted"))
+        # The connection stays open, for whoever would use it again.
+        talk.is_gone(within=1)
+
+    found = outcome(door, lasting_key, lying)
+    if door.name == "embedded":
+        assert is_refused(found, Refusal.UPSTREAM_DOWN)
+    assert found.status == 0 or found.all("X-Content-Type-Options") == ["nosniff"]
+    for _ in range(8):
+        after = door.ask("/api/proxy/short/", key=lasting_key)
+        assert (after.status, after.content) == (200, b"hello")
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Ty"])
+def test_an_upstream_that_says_no_more_is_slow(
+    door: Door, lasting_key: str, sent: bytes
+) -> None:
+    found = outcome(door, lasting_key, hanging(sent))
+    assert is_refused(found, Refusal.UPSTREAM_SLOW)
+    assert READ_SECONDS - 0.1 < found.seconds < READ_SECONDS + GRACE_SECONDS
+
+
+def test_an_upstream_that_does_not_accept_is_slow(door: Door, lasting_key: str) -> None:
+    found = door.ask("/api/proxy/unaccepting/", key=lasting_key)
+    assert is_refused(found, Refusal.UPSTREAM_SLOW)
+    assert found.seconds < GRACE_SECONDS
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        resetting(HEAD + b"Content-Length: 10000\r\n\r\nhello"),
+        closing(HEAD + b"Content-Length: 10000\r\n\r\nhello"),
+        closing(CHUNKED + b"5\r\nhello\r\n"),
+        closing(CHUNKED + b"5\r\nhello\r\nzz\r\n"),
+        hanging(HEAD + b"Content-Length: 10000\r\n\r\nhello"),
+        hanging(CHUNKED + b"5\r\nhello\r\n"),
+    ],
+    ids=["reset", "short", "no-end", "no-chunk", "hangs-in-length", "hangs-in-chunks"],
+)
+def test_half_an_answer_never_looks_whole(
+    door: Door, lasting_key: str, act: Act
+) -> None:
+    found = outcome(door, lasting_key, act)
+    assert found.status in {0, Refusal.UPSTREAM_DOWN.status} or not found.is_whole
+    assert found.seconds < READ_SECONDS + GRACE_SECONDS
+
+
+def test_more_than_was_announced_is_nobody_s(door: Door, lasting_key: str) -> None:
+    def lying(talk: Talk) -> None:
+        talk.say(LIE)
+        # The connection stays open, for whoever would use it again.
+        talk.is_gone(within=1)
+
+    found = [outcome(door, lasting_key, lying)]
+    found += [door.ask("/api/proxy/short/", key=lasting_key) for _ in range(8)]
+    assert [(one.status, one.content) for one in found] == [(200, b"hello")] * 9
+
+
+def test_an_answer_that_never_ends_has_an_end(door: Door, lasting_key: str) -> None:
+    """Always alive, never done: between two pieces no limit is passed."""
+    drip = dripping(b"2\r\nab\r\n" * 200, every=0.05, after=CHUNKED)
+    found = outcome(door, lasting_key, drip)
+    assert (found.status, found.is_whole) == (200, False)
+    assert TOTAL_SECONDS - 0.1 < found.seconds < TOTAL_SECONDS + GRACE_SECONDS
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("end", [Talk.reset, lambda talk: talk.sock.close()])
+def test_a_call_that_may_have_arrived_is_not_made_twice(
+    door: Door, lasting_key: str, method: str, end: Act
+) -> None:
+    heard: list[bytes] = []
+
+    def failing(talk: Talk) -> None:
+        heard.append(talk.last.line)
+        time.sleep(0.1)
+        end(talk)
+
+    fields = *proof(door), "Content-Length: 0"
+    found = outcome(door, lasting_key, failing, *fields, method=method)
+    assert is_refused(found, Refusal.UPSTREAM_DOWN)
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_not_on_a_connection_that_was_kept_either(
+    door: Door, lasting_key: str, method: str
+) -> None:
+    heard: list[bytes] = []
+    is_over = threading.Event()
+
+    def once(talk: Talk) -> None:
+        talk.say(HELLO)
+        while again := talk.hear():
+            if is_over.is_set():
+                talk.say(HELLO)
+            else:
+                heard.append(again.line)
+                talk.reset()
+
+    target = f"/api/proxy/short/{door.act(once)}"
+    fields = *proof(door), "Content-Length: 0"
+    # As many as there are workers, and more: one of them meets the kept one.
+    for _ in range(8):
+        door.ask(target, *fields, key=lasting_key, method=method)
+        if heard:
+            break
+    is_over.set()
+    assert len(heard) == 1
+
+
+def test_who_leaves_in_the_middle_leaves_nothing_to_the_next(
+    door: Door, lasting_key: str
+) -> None:
+    # More than all buffers on the way can hold.
+    large = closing(answer(body=b"a" * 30_000_000))
+    target = f"/api/proxy/short/{door.act(large)}"
+    for _ in range(4):
+        with door.open(target, lasting_key) as sock:
+            read_until(sock, b"aaaa")
+            # Gone with a reset, and most of the answer unread.
+            linger = struct.pack("ii", 1, 0)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        found = door.ask("/api/proxy/short/", key=lasting_key)
+        assert (found.status, found.content) == (200, b"hello")
+
+
+def test_a_bomb_is_passed_on_unopened(door: Door, lasting_key: str) -> None:
+    """Ten gigabytes of nothing, as ten kilobytes: whoever opens it is on their own."""
+    bomb = b"\x1f\x8b\x08" + b"\0" * 10_000
+    fields = [("Content-Encoding", "gzip")]
+    found = outcome(door, lasting_key, closing(answer(fields=fields, body=bomb)))
+    assert found.content == bomb
+
+
+def test_chunks_come_through_in_one_piece(door: Door, lasting_key: str) -> None:
+    found = outcome(door, lasting_key, closing(CHUNKED + chunked(b"hel", b"lo")))
+    assert (found.content, found.is_whole) == (b"hello", True)

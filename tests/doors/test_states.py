@@ -1,0 +1,205 @@
+"""Whatever a session or its person has become, each door knows it at the next call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from backoffice.demo.children import wait_until
+from backoffice.proxy.errors import Refusal
+from tests.doors.conftest import fresh_key
+from tests.doors.house import Answer, Door, read_until, websocket
+from tests.doors.test_contract import is_refused
+from tests.doors.test_kills import AT_MOST_SECONDS, end_person, name_of
+from tests.fakes.upstream import Talk, answer
+from tests.journeys.site import FINANCE, SUPPORT, Browser
+
+TARGET = "/api/proxy/echo/"
+ROUTES = ("echo/", "reports/", "crm/admin/x", "signed/", "kept/", "absent/", "")
+
+
+def nobody(door: Door) -> str | None:
+    return None
+
+
+def unknown(door: Door) -> str:
+    return "a" * 32
+
+
+def begun(door: Door) -> str:
+    """A sign-in that has only begun has a cookie, and nobody behind it."""
+    browser = door.house.site.browser()
+    browser.choose_provider()
+    return str(browser.session_key)
+
+
+def expired(door: Door) -> str:
+    key = fresh_key(door.house)
+    door.ask(TARGET, key=key)
+    identifier = str(door.house.upstream.last.get("X-Session-Id"))
+    store = redis.Redis.from_url(door.house.site.store.url)
+    store.pexpire(f"bo:{{{identifier[0]}}}:s:{identifier}", 1)
+    assert wait_until(
+        lambda: not store.exists(f"bo:{{{identifier[0]}}}:s:{identifier}"), 5
+    )
+    store.close()
+    return key
+
+
+def killed(door: Door) -> str:
+    key = fresh_key(door.house)
+    end_person(door, name_of(door, key))
+    return key
+
+
+def signed_out(door: Door) -> str:
+    browser = signed_in(door)
+    key = str(browser.session_key)
+    page = browser.submit(browser.get("/"), "/sign-out/")
+    assert page.ok
+    return key
+
+
+def of_a_person_without_leave(door: Door) -> str:
+    key = fresh_key(door.house)
+    name = name_of(door, key)
+    set_active(door, name, is_active=False)
+    set_active(door, name, is_active=True)
+    return key
+
+
+STATES = [
+    *(nobody, unknown, begun, expired, killed, signed_out),
+    of_a_person_without_leave,
+]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_no_route_is_reached_without_a_live_session(
+    door: Door, state: Callable[[Door], str | None]
+) -> None:
+    key = state(door)
+    seen = door.seen
+    for route in ROUTES:
+        found = door.ask(f"/api/proxy/{route}", key=key)
+        assert (found.status, found.word) == (401, Refusal.NO_SESSION.word), route
+        assert not found.all("Set-Cookie")
+    assert door.seen == seen
+
+
+@pytest.mark.parametrize(
+    ("person", "passing"),
+    [
+        (SUPPORT, {"echo/", "signed/", "kept/"}),
+        (FINANCE, {"echo/", "signed/", "kept/", "reports/", "crm/admin/x"}),
+    ],
+)
+def test_a_live_session_reaches_the_routes_of_its_groups_alone(
+    door: Door, person: str, passing: set[str]
+) -> None:
+    key = fresh_key(door.house, person)
+    found = {route: door.ask(f"/api/proxy/{route}", key=key) for route in ROUTES}
+    assert {route for route, one in found.items() if one.status == 200} == passing
+    refused = {one.status for one in found.values()} - {200}
+    assert refused <= {403, 404}
+
+
+def test_a_route_whose_writes_are_off_takes_none(door: Door, key: str) -> None:
+    found = door.ask("/api/proxy/halted/", key=key, method="POST")
+    assert is_refused(found, Refusal.NO_METHOD)
+    assert found.all("Allow") == ["GET, HEAD"]
+
+
+def test_no_session_outlives_its_absolute_limit(door: Door) -> None:
+    """Also not when somebody who can write to the store pushes its expiry on."""
+    key, identifier = short_session(door, seconds=2)
+    store = redis.Redis.from_url(door.house.site.store.url)
+    assert door.ask(TARGET, key=key).status == 200
+    name = f"bo:{{{identifier[0]}}}:s:{identifier}"
+    store.pexpireat(name, int(time.time() * 1000) + 60_000)
+    assert wait_until(lambda: door.ask(TARGET, key=key).status == 401, 6)
+    assert store.exists(name)
+    store.close()
+
+
+def short_session(door: Door, seconds: int) -> tuple[str, str]:
+    """A session whose absolute limit is near: its key and its id."""
+    code = (
+        "from django.conf import settings\n"
+        f"settings.SESSION_ABSOLUTE_SECONDS = {seconds}\n"
+        f"settings.SESSION_IDLE_SECONDS = {seconds}\n"
+        "from tests.accounts.sessions.conftest import begin\n"
+        "made = begin()\n"
+        "print(made.session_key, made.session_id)"
+    )
+    printed = door.house.site.manage("shell", "--no-imports", "-c", code).stdout
+    key, identifier = printed.split()[-2:]
+    return key, identifier
+
+
+# What is under way ----------------------------------------------------------
+
+
+def test_a_kill_ends_a_call_that_waits_for_its_answer(door: Door, key: str) -> None:
+    """The rule (docs/architecture.md): 401 before the first byte at door 1, an end
+    of the connection at the others, and never the upstream's answer."""
+    user = name_of(door, key)
+    asked = threading.Event()
+
+    def late(talk: Talk) -> None:
+        asked.set()
+        if not talk.is_gone(within=8):
+            talk.say(answer(body=b"too late"))
+
+    target = f"/api/proxy/echo/{door.act(late)}"
+    found: list[Answer] = []
+    thread = threading.Thread(target=lambda: found.append(door.ask(target, key=key)))
+    thread.start()
+    assert asked.wait(5)
+    end_person(door, user)
+    killed_at = time.monotonic()
+    thread.join(10)
+    assert time.monotonic() - killed_at < AT_MOST_SECONDS
+    assert found[0].status == (401 if door.name == "embedded" else 0)
+    assert door.ask(TARGET, key=key).status == 401
+
+
+def test_a_kill_ends_an_upload_that_has_stalled(door: Door, key: str) -> None:
+    user = name_of(door, key)
+    head = (
+        f"POST /api/proxy/bulk/x HTTP/1.1\r\nHost: {door.host}\r\n"
+        f"Cookie: session_id={key}\r\nX-Backoffice: 1\r\n"
+        f"Origin: http://{door.host}\r\nContent-Length: 100000\r\n\r\n"
+    )
+    with door.connect() as sock:
+        sock.sendall(head.encode() + b"x" * 1000)
+        time.sleep(0.5)
+        end_person(door, user)
+        killed_at = time.monotonic()
+        read_until(sock, b"\r\n\r\nnever", seconds=8)
+        assert time.monotonic() - killed_at < AT_MOST_SECONDS
+
+
+def test_a_websocket_of_the_wrong_group_is_refused(door: Door, key: str) -> None:
+    fields = websocket(door)
+    found = door.ask("/api/proxy/reports/ws", *fields, key=key)
+    assert is_refused(found, Refusal.NOT_ALLOWED)
+
+
+def signed_in(door: Door, person: str = SUPPORT) -> Browser:
+    browser = door.house.site.browser()
+    browser.sign_in(person)
+    return browser
+
+
+def set_active(door: Door, user: str, is_active: bool) -> None:
+    code = (
+        "from accounts.models import User\n"
+        f"user = User.objects.get(username={user!r})\n"
+        f"user.is_active = {is_active}\nuser.save()"
+    )
+    door.house.site.manage("shell", "--no-imports", "-c", code)
