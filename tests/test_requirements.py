@@ -25,8 +25,15 @@ ASKED = (
     | numbered("K", 9)
     | numbered("R", 11)
     | numbered("D", 2)
-    | numbered("C", 2)
+    | numbered("C", 3)
     | numbered("W", 2)
+    | numbered("PRX", 18, "{}-{:02}")
+    | numbered("PTH", 4, "{}-{:02}")
+    | numbered("SSR", 2, "{}-{:02}")
+    | numbered("HDR", 3, "{}-{:02}")
+    | {f"COO-{number:02}" for number in range(4, 11)}
+    | numbered("ERR", 1, "{}-{:02}")
+    | numbered("U", 9)
 )
 
 
