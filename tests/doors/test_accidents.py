@@ -72,6 +72,7 @@ ELSEWHERE = {
         "config.load",
         "store.fail",
         "resp.command",
+        "resp.text",
         "crypto.hmac",
         "crypto.signer",
         "fence.lower",
