@@ -43,7 +43,7 @@ _LATE = {
     504: "upstream-slow",
 }
 
-FORGET = 'log_by_lua_block { require("backoffice.watch").forget() }'
+FORGET = 'log_by_lua_block { package.loaded["backoffice.watch"].forget() }'
 
 
 class Door(StrEnum):
@@ -130,7 +130,8 @@ class Nginx:
 
     def _judge(self, name: str) -> Iterator[str]:
         if self.door is Door.SCRIPT:
-            call = f'require("backoffice.script").access("{name}")'
+            # Not require(), which costs each call a way out of machine code.
+            call = f'package.loaded["backoffice.script"].access("{name}")'
             yield f"access_by_lua_block {{ {call} }}"
 
     def _nowhere(self) -> Iterator[str]:
