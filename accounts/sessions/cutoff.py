@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +19,8 @@ from accounts.sessions.connections import answers
 
 # While the store works for one thread, the other reads and writes its own bytes.
 THREADS = 2
-MOST_BUCKETS_AT_ONCE = 256
+# Up to here it is quicker to look each one up than to read all buckets.
+FEW = 5000
 
 
 def marks(store: Any) -> list[int]:
@@ -60,57 +60,70 @@ def set_mark(store: Any, before: float) -> None:
 def clear_up(store: Any) -> int:
     """Removes every session that began before the cut-off it is under.
 
-    Bucket by bucket of the facts, which say what has to go from where: nothing is
-    opened. What has no facts is found by its start, and opened.
+    The facts say what has to go from where: nothing is opened but what has none. Many
+    sessions are taken bucket by bucket of the facts, few by their start.
     """
     standing = dict(zip(keys.SHARDS, marks(store), strict=True))
     last = max(standing.values())
     if not last:
         return 0
-    groups = _groups(keys.buckets(), index.count_all(store))
-    threads = ThreadPoolExecutor(THREADS)
-    try:
-        removed = sum(threads.map(partial(_clear_up, store, standing), groups))
-    finally:
-        # A store that does not answer one of them need not be asked by all the others.
-        threads.shutdown(cancel_futures=True)
+    buckets, listed = keys.buckets(), index.count_all(store)
+    removed = _clear_buckets(store, standing, buckets, listed) if listed > FEW else 0
     while doomed := index.begun_before(store, last, values.BATCH):
-        removed += len(values.erase(store, dict.fromkeys(doomed, last / 1000)))
-        index.drop(store, doomed)
+        names = _cut_off(standing, facts.of_each(store, doomed))
+        removed += _remove(store, names)
+        # Of these the facts do not say it, or there are none.
+        others = [identifier for identifier in doomed if identifier not in names]
+        removed += len(values.erase(store, dict.fromkeys(others, last / 1000)))
+        index.drop(store, others)
     return removed
 
 
-def _clear_up(store: Any, standing: Mapping[str, int], buckets: Sequence[str]) -> int:
+def _clear_buckets(
+    store: Any, standing: Mapping[str, int], buckets: Sequence[str], listed: int
+) -> int:
+    threads = ThreadPoolExecutor(THREADS)
     try:
-        return _clear_buckets(store, standing, buckets)
+        groups = _groups(buckets, listed)
+        return sum(threads.map(partial(_clear_group, store, standing), groups))
+    finally:
+        # A store that does not answer one of them need not be asked by all the others.
+        threads.shutdown(cancel_futures=True)
+
+
+def _clear_group(
+    store: Any, standing: Mapping[str, int], buckets: Sequence[str]
+) -> int:
+    try:
+        return _remove(store, _cut_off(standing, facts.everything(store, buckets)))
     finally:
         # The fence may have read the ledger in this thread.
         connections.close_all()
 
 
-def _clear_buckets(
-    store: Any, standing: Mapping[str, int], buckets: Sequence[str]
-) -> int:
+def _cut_off(
+    standing: Mapping[str, int], noted: Mapping[str, bytes]
+) -> dict[str, list[str]]:
+    """Those of these sessions that are cut off, with the names they stand under."""
     firsts = {shard: facts.moment(first) for shard, first in standing.items()}
-    doomed = {
-        identifier: facts.names_in(noted)
-        for identifier, noted in facts.everything(store, buckets).items()
-        if noted[facts.START] < firsts[identifier[0]]
+    return {
+        identifier: facts.names_in(fact)
+        for identifier, fact in noted.items()
+        if fact[facts.START] < firsts[identifier[0]]
     }
+
+
+def _remove(store: Any, names: Mapping[str, Sequence[str]]) -> int:
+    removed, ids = 0, list(names)
     # No more at a time than the store takes in well within the time-out.
-    parts = [
-        dict(islice(doomed.items(), start, start + values.BATCH))
-        for start in range(0, len(doomed), values.BATCH)
-    ]
-    removed = 0
-    for part in parts:
-        removed += values.remove(store, list(part))
-        index.leave_names(store, part)
+    for start in range(0, len(ids), values.BATCH):
+        part = ids[start : start + values.BATCH]
+        removed += values.remove(store, part)
+        index.leave_names(store, {identifier: names[identifier] for identifier in part})
     return removed
 
 
 def _groups(buckets: Sequence[str], sessions: int) -> Iterator[Sequence[str]]:
     """The buckets, as many together as hold somewhat less than a batch of sessions."""
-    wanted = values.BATCH * 3 // 4 * len(buckets) // max(sessions, 1)
-    size = max(1, min(MOST_BUCKETS_AT_ONCE, wanted))
+    size = max(1, values.BATCH * 3 // 4 * len(buckets) // sessions)
     return (buckets[start : start + size] for start in range(0, len(buckets), size))
