@@ -12,6 +12,7 @@ goes out with its beginning, and no time-out is set for a body that does not exi
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from typing import Any
@@ -26,6 +27,7 @@ from backoffice.http_message import Request, Response
 LINGER_SECONDS = 0.005
 READ_BYTES = 8192
 
+_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 _LINGER = struct.pack("ll", 0, int(LINGER_SECONDS * 1_000_000))
 _FOR_EVER = struct.pack("ll", 0, 0)
 
@@ -68,7 +70,12 @@ class LingeringWorker(ThreadWorker):  # type: ignore[misc]
         try:
             request = next(conn.parser)
             return self._keepalive_after(conn, self.handle_request(request, conn))
-        except (http.errors.NoMoreData, StopIteration, ConnectionError):
+        except (http.errors.NoMoreData, StopIteration):
+            return False
+        except OSError as error:
+            # Nothing more is said on it: part of an answer may be out.
+            if error.errno not in _GONE:
+                self.log.exception("Socket error processing request.")
             return False
         except Exception as error:
             self.handle_error(request, conn.sock, conn.client, error)

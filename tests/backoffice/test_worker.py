@@ -13,7 +13,13 @@ from tests.journeys.site import ROOT
 
 APPLICATION = """
 import threading
+def broken():
+    yield b"first"
+    raise OSError("of the application's own")
 def application(environment, start):
+    if environment["PATH_INFO"] == "/breaks":
+        start("200 OK", [])
+        return broken()
     body = str(threading.get_ident()).encode()
     start("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -90,3 +96,39 @@ def test_a_client_that_leaves_costs_no_thread(port: int) -> None:
         sock.close()
     with closing(opened(port)) as sock:
         assert ask(sock).isdigit()
+
+
+def test_a_call_that_is_none_is_refused_and_ends_the_connection(port: int) -> None:
+    with closing(opened(port)) as sock:
+        assert ask(sock).isdigit()
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nBroken\r\n\r\n")
+        received = b""
+        while data := sock.recv(4096):
+            received += data
+        assert received.startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_body_that_nobody_read_is_no_second_call(port: int) -> None:
+    with closing(opened(port)) as sock:
+        assert ask(sock).isdigit()
+        smuggled = b"GET /second HTTP/1.1\r\nHost: h\r\n\r\n"
+        head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+        sock.sendall(head % len(smuggled) + smuggled)
+        assert answer(sock).isdigit()
+        assert ask(sock).isdigit()
+        sock.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+
+
+def test_an_application_that_fails_between_two_pieces_ends_the_connection(
+    port: int,
+) -> None:
+    with closing(opened(port)) as sock:
+        assert ask(sock).isdigit()
+        sock.sendall(GET.replace(b"/", b"/breaks", 1))
+        received = b""
+        while data := sock.recv(4096):
+            received += data
+        assert received.count(b"HTTP/1.1") == 1
+        assert received.endswith(b"\r\n5\r\nfirst\r\n")
