@@ -45,6 +45,7 @@ serve: $(RUNTIME) ## run the site alone, configured by the environment (docs/set
 test: setup ## run every test, with real servers and a real browser
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m tests.nginx
+	@$(BIN)/python -m tests.servers
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-provider: setup tests/provider/node_modules/.package-lock.json ## the journeys with a certified OpenID provider (needs Node)

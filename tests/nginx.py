@@ -38,8 +38,8 @@ def find() -> tuple[str, Path] | None:
     return None
 
 
-def install() -> None:
-    """Tries the packages where we are root on Debian; starts no service."""
+def install_packages(*packages: str) -> None:
+    """Tries these packages where we are root on Debian; starts no service."""
     if os.geteuid() != 0 or (apt := shutil.which("apt-get")) is None:
         return
     environment = {
@@ -49,7 +49,7 @@ def install() -> None:
         "RUNLEVEL": "1",
     }
     quiet = ["-qq", "-y", "--no-install-recommends"]
-    for arguments in (["update", "-qq"], ["install", *quiet, *PACKAGES]):
+    for arguments in (["update", "-qq"], ["install", *quiet, *packages]):
         subprocess.run(
             [apt, *arguments], check=False, env=environment, stdout=sys.stderr
         )
@@ -57,7 +57,7 @@ def install() -> None:
 
 def main() -> int:
     if find() is None:
-        install()
+        install_packages(*PACKAGES)
     if find() is None:
         sys.stderr.write(HOW_TO_GET_IT)
     return 0
