@@ -19,6 +19,7 @@ from accounts.sessions import audit_copy, census, checks, live, noteworthy
 from accounts.sessions.amend import amend, turn
 from accounts.sessions.store import TOUCH_SECONDS, SessionStore
 from backoffice.demo.store import EmbeddedStore
+from tests import topology
 from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live
 from tests.accounts.sessions.test_live import refuse_sql
 from tests.conftest import Travel, use_store
@@ -117,3 +118,27 @@ def test_what_harms_all_or_others_is_not(
     begin()
     said = admin_of_store.execute_command("ACL", "DRYRUN", USER, *command)
     assert b"has no permissions" in said or b"No permissions to access a key" in said
+
+
+def test_in_a_cluster_it_takes_a_little_more(
+    tmp_path: Path, settings: Settings, user: User
+) -> None:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    (more,) = re.findall(r"In a Cluster it also needs `([^`]*)`", text)
+    rule = [*documented_rule(), *more.split()]
+    with topology.cluster(tmp_path) as running:
+        for client in running.clients():
+            client.execute_command("ACL", "SETUSER", USER, "reset", *rule)
+            client.close()
+        use_store(settings, running.address.replace("//", f"//{USER}:{PASSWORD}@"))
+        session, other = begin(user.sub, sid="s-1"), begin("u-2")
+        session["draft"] = "x"
+        session.save()
+        session.cycle_key()
+        assert live.select(live.Selection(group="support")).total == 2
+        live.end_person(user, by="desk")
+        assert [is_live(session), is_live(other)] == [False, True]
+        live.end_everyone(by="desk")
+        live.clear_up()
+        census.repair()
+        assert census.check() == census.Census()
