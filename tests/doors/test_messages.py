@@ -52,6 +52,24 @@ def test_a_field_that_connection_names_ends_here(door: Door, lasting_key: str) -
     assert "X-Hop" not in ",".join(last.all("Connection"))
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 4", "Transfer-Encoding: chunked"])
+def test_connection_takes_no_body_its_length(
+    door: Door, lasting_key: str, framing: str
+) -> None:
+    seen = door.seen
+    named = f"Connection: {framing.partition(':')[0]}, Host, close"
+    body = b"body" if "4" in framing else b"4\r\nbody\r\n0\r\n\r\n"
+    head = [
+        "POST /api/proxy/echo/ HTTP/1.1",
+        f"Host: {door.host}",
+        f"Cookie: session_id={lasting_key}",
+        *(*proof(door), framing, named),
+    ]
+    assert door.send("\r\n".join([*head, "", ""]).encode() + body).status == 200
+    assert door.seen == seen + 1
+    assert b"body" in door.house.upstream.last.body
+
+
 def test_the_way_is_signed_after_those_who_signed_before(
     door: Door, lasting_key: str
 ) -> None:

@@ -4,8 +4,12 @@ local var, req = ngx.var, ngx.req
 local lower, gmatch, type, tonumber = string.lower, string.gmatch, type, tonumber
 
 local _M = {}
--- What clients say all the time, and what is seen to elsewhere.
-local plain = { close = true, ["keep-alive"] = true, upgrade = true }
+-- What clients say all the time, and what is seen to elsewhere. Without its length a body
+-- would be read as the next request.
+local plain = {
+    close = true, ["keep-alive"] = true, upgrade = true, host = true, connection = true,
+    ["content-length"] = true, ["transfer-encoding"] = true, expect = true,
+}
 
 -- Takes away what the Connection field names (RFC 9110, 7.6.1). Fields of ours are set
 -- later, so none can be taken that way.
