@@ -12,6 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+import redis
+
 from backoffice.demo.children import wait_until
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Answer, Door, House
@@ -76,6 +79,36 @@ def test_a_malformed_cookie_needs_no_store(door: Door) -> None:
     with down(door):
         assert door.ask(TARGET, key="not-a-key").status == 401
     assert settled(door, fresh_key(door.house)) == 200
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (["ACL SETUSER default -get"], ["ACL SETUSER default +@all"]),
+        (
+            ["CONFIG SET replica-serve-stale-data no", "REPLICAOF 127.0.0.1 1"],
+            ["REPLICAOF NO ONE", "CONFIG SET replica-serve-stale-data yes"],
+        ),
+    ],
+    ids=["no-leave", "replica-without-its-primary"],
+)
+def test_a_store_that_answers_with_an_error_is_503(
+    door: Door, key: str, begin: list[str], end: list[str]
+) -> None:
+    assert door.ask(TARGET, key=key).status == 200
+    store = redis.Redis.from_url(door.house.site.store.url)
+    seen = door.seen
+    try:
+        for command in begin:
+            store.execute_command(*command.split())
+        answers = [door.ask(TARGET, key=key) for _ in range(ALL_WORKERS)]
+    finally:
+        for command in end:
+            store.execute_command(*command.split())
+        store.close()
+    assert all(map(is_an_outage, answers))
+    assert door.seen == seen
+    assert settled(door, key) == 200
 
 
 def test_a_kill_during_an_outage_holds_when_the_store_is_back(
