@@ -144,12 +144,12 @@ def test_any_other_cookie_is_refused_without_a_trace(
     assert door.seen == seen
 
 
-def test_a_cookie_on_a_second_line_passes_at_nginx_alone(
+def test_a_cookie_on_a_second_line_passes_at_the_script_alone(
     door: Door, lasting_key: str
 ) -> None:
     """No browser sends two (RFC 6265, 5.4); docs/doors.md says what comes of them."""
     answer = door.ask("/api/proxy/echo/", "Cookie: theme=dark", key=lasting_key)
-    assert answer.status == (401 if door.name == "embedded" else 200)
+    assert answer.status == (200 if door.name == "script" else 401)
 
 
 def test_a_key_in_the_address_is_no_session(door: Door, lasting_key: str) -> None:
