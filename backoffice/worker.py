@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import time
 from typing import Any
 
 from gunicorn import http, util
@@ -22,6 +23,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.body import LengthReader
 from gunicorn.workers.gthread import ThreadWorker
 
+from backoffice.balance import Board
 from backoffice.http_message import Request, Response
 
 LINGER_SECONDS = 0.005
@@ -32,6 +34,10 @@ _LINGER = struct.pack("ll", 0, int(LINGER_SECONDS * 1_000_000))
 _FOR_EVER = struct.pack("ll", 0, 0)
 
 
+# Made before the workers are forked from the process that imports this.
+_board = Board()
+
+
 class LingeringWorker(ThreadWorker):  # type: ignore[misc]
     """As gthread, with the same promises and settings, for HTTP/1 without TLS.
 
@@ -39,6 +45,17 @@ class LingeringWorker(ThreadWorker):  # type: ignore[misc]
     """
 
     alive: bool
+
+    def notify(self) -> None:
+        """Tells gunicorn that this process lives, and the others what it holds."""
+        super().notify()
+        _board.tell(self.age, self.nr_conns)
+
+    def accept(self, listener: Any) -> None:
+        """Takes one connection, if none of the others was there first."""
+        if seconds := _board.patience(self.age, self.nr_conns):
+            time.sleep(seconds)
+        super().accept(listener)
 
     def handle(self, conn: Any) -> Any:
         """Serves one request, and those that follow closely on its connection."""
