@@ -26,12 +26,11 @@ Where the clear-up misses its target, this was tried, at 100,000 sessions: openi
 value made 16,500 a second; reading from the facts what has to go from where, 28,000;
 taking 500 sessions out of the sets of their persons and origins in one script instead
 of a thousand commands, 42,000; two threads, so that the store and we work at the same
-time, 54,000 on a quiet machine. What is left is the store's own: 16 us a session in its
-statistics (7 the script, 6 the three ordered sets, the rest values and facts), and twice
-as much at a million, where no cache holds the sets any more. At 1,000, all of it takes
-the time of some fifty round trips. There the memory is above its target too: the tables
-of keys and expiries, which grow in powers of two, take 226 bytes a session, and 48 at
-100,000."""
+time, 54,000 on a quiet machine. What is left is the store's own: 16 us a session in
+its statistics (7 the script, 6 the three ordered sets, the rest values and facts), and
+twice as much at a million, where no cache holds the sets any more. At 1,000, what is
+done once weighs. There the memory is above its target too: the tables of keys and
+expiries, which grow in powers of two, take 226 bytes a session, and 48 at 100,000."""
 
 
 @dataclass
