@@ -187,24 +187,7 @@ def running_site(folder: Path, **changes: str) -> Iterator[Site]:
     ):
         routes = folder / "routes.toml"
         routes.write_text(ROUTES.format(upstream=upstream.origin))
-        environment = {
-            "PATH": os.environ["PATH"],
-            "DEBUG": "false",
-            "SECRET_KEY": "journeys-only " * 4,
-            "SITE_URL": url,
-            "ALLOWED_HOSTS": "localhost,127.0.0.1",
-            "PORT": str(port),
-            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
-            "REDIS_URL": store.url,
-            "OIDC_ISSUER": provider.issuer,
-            "OIDC_CLIENT_ID": "backoffice",
-            "OIDC_CLIENT_SECRET": "a client secret",
-            "STAFF_GROUPS": "staff",
-            "ADMIN_GROUPS": "security-admins",
-            "ROUTES_FILE": str(routes),
-            "DJANGO_SETTINGS_MODULE": "tests.journeys.settings",
-            **changes,
-        }
+        environment = _environment(folder, port, store, provider) | changes
         site = Site(url, folder, store, provider, upstream, environment)
         site.manage("migrate", "--verbosity", "0")
         server = Child(
@@ -221,6 +204,28 @@ def running_site(folder: Path, **changes: str) -> Iterator[Site]:
             yield site
         finally:
             server.stop(10)
+
+
+def _environment(
+    folder: Path, port: int, store: EmbeddedStore, provider: Provider
+) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "DEBUG": "false",
+        "SECRET_KEY": "journeys-only " * 4,
+        "SITE_URL": f"http://localhost:{port}",
+        "ALLOWED_HOSTS": "localhost,127.0.0.1",
+        "PORT": str(port),
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "REDIS_URL": store.url,
+        "OIDC_ISSUER": provider.issuer,
+        "OIDC_CLIENT_ID": "backoffice",
+        "OIDC_CLIENT_SECRET": "a client secret",
+        "STAFF_GROUPS": "staff",
+        "ADMIN_GROUPS": "security-admins",
+        "ROUTES_FILE": str(folder / "routes.toml"),
+        "DJANGO_SETTINGS_MODULE": "tests.journeys.settings",
+    }
 
 
 @contextmanager
