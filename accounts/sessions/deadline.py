@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.utils import SENTINEL
 
-from accounts.patience import set_patience
+from accounts.sockets import set_patience
 
 LARGE_PIECE = 16 * 1024
 

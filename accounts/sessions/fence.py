@@ -23,9 +23,9 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from accounts.patience import set_patience
 from accounts.sessions.deadline import DeadlineParser
 from accounts.sessions.errors import StoreNotFenced
+from accounts.sockets import set_patience
 
 log = logging.getLogger(__name__)
 
@@ -45,23 +45,21 @@ def inspect(connection: Any) -> None:
     All that is said before the first question shares one time-out: greeting, password
     and number of a slow store would each have their own, and a person waits for all.
     """
-    hurry = getattr(connection._parser, "hurry", _nothing)
+    # A Cluster's connections have a parser of their own, and Python's time-outs.
+    parser = connection._parser
+    hurry = parser.hurry if isinstance(parser, DeadlineParser) else None
     try:
-        hurry(connection.socket_timeout)
+        if hurry:
+            hurry(connection.socket_timeout)
         connection.on_connect()
         facts = _ask_who(connection)
         _seen[_place(connection, facts)] = facts["run_id"]
-        hurry(None)
-        # The parser of a Cluster knows Python's time-outs only.
-        if isinstance(connection._parser, DeadlineParser):
+        if hurry:
+            hurry(None)
             set_patience(connection._sock, connection.socket_timeout)
     except BaseException:
         connection.disconnect()
         raise
-
-
-def _nothing(_: float | None) -> None:
-    """A Cluster's connections have a parser of their own."""
 
 
 def _ask_who(connection: Any) -> dict[str, str]:

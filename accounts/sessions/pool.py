@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 from queue import Empty
 from typing import Any
 
 from redis.connection import BlockingConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+from accounts import sockets
 
 
 class Pool(BlockingConnectionPool):
@@ -42,16 +42,8 @@ class Pool(BlockingConnectionPool):
 
 
 def _is_quiet(connection: Any) -> bool:
-    """Whether it is open and nothing has come that nobody asked for."""
+    """Whether it is open, and no answer is left on it or already read from it."""
     sock = connection._sock
     if sock is None or connection._parser._reader.has_data():
         return False
-    if isinstance(sock, ssl.SSLSocket):
-        return not connection.can_read()
-    try:
-        sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return sockets.is_quiet(sock)

@@ -7,7 +7,6 @@ call's total time as well.
 from __future__ import annotations
 
 import functools
-import select
 import socket
 import ssl
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 import requests
 
-from accounts.patience import set_patience
+from accounts import sockets
 from backoffice.proxy.address import Address
 from backoffice.proxy.errors import BadAnswer
 
@@ -54,7 +53,6 @@ class Connection:
         self.used_at = time.monotonic()
         # Once the other side has stopped listening, nobody else may be sent there.
         self.is_spoilt = False
-        self._is_plain = not isinstance(sock, ssl.SSLSocket)
         self._patience = 0.0
 
     def send(self, data: bytes, call: Call) -> None:
@@ -85,19 +83,7 @@ class Connection:
     def is_quiet(self) -> bool:
         """Whether it is open and nothing has come that nobody asked for."""
         # Bytes after the end of an answer would be the head of the next person's.
-        if self.unread:
-            return False
-        if self._is_plain:
-            try:
-                self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            return False
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return not poll.poll(0)
+        return not self.unread and sockets.is_quiet(self.sock)
 
     def close(self) -> None:
         with suppress(OSError):
@@ -106,7 +92,7 @@ class Connection:
     def _await(self, seconds: float) -> None:
         if seconds != self._patience:
             self._patience = seconds
-            set_patience(self.sock, seconds)
+            sockets.set_patience(self.sock, seconds)
 
 
 def connect(address: Address, call: Call, ca_file: str | None) -> Connection:

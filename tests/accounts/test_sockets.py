@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from accounts.patience import set_patience
+from accounts.sockets import is_quiet, set_patience
 
 
 @pytest.fixture
@@ -40,3 +40,20 @@ def test_hardly_any_time_is_not_for_ever(
     set_patience(pair[0], 0.0000001)
     with pytest.raises(BlockingIOError):
         pair[0].recv(1)
+
+
+def test_who_says_nothing_is_quiet(pair: tuple[socket.socket, socket.socket]) -> None:
+    assert is_quiet(pair[0])
+
+
+def test_what_nobody_asked_for_is_noticed_and_left(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    pair[1].sendall(b"more")
+    assert not is_quiet(pair[0])
+    assert pair[0].recv(4) == b"more"
+
+
+def test_who_has_left_is_not_quiet(pair: tuple[socket.socket, socket.socket]) -> None:
+    pair[1].close()
+    assert not is_quiet(pair[0])
