@@ -42,6 +42,17 @@ class Topology:
             client.close()
 
 
+def wait_for_disk(server: EmbeddedStore) -> None:
+    """Returns when what was written so far would outlive a crash of the machine.
+
+    WAITAOF counts from the last write of the connection that asks, hence the write.
+    """
+    with redis.Redis.from_url(server.url) as client:
+        client.set("last", "word", px=1)
+        kept, _ = client.waitaof(1, 0, PATIENCE_SECONDS * 1000)
+    assert kept == 1
+
+
 @contextmanager
 def single(folder: Path) -> Iterator[Topology]:
     with EmbeddedStore(folder) as server:

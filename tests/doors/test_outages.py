@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from backoffice.demo.children import wait_until
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Answer, Door, House
 from tests.doors.test_kills import end_person, name_of
+from tests.topology import wait_for_disk
 
 TARGET = "/api/proxy/echo/"
 ALL_WORKERS = 12
@@ -201,8 +201,7 @@ def test_a_script_that_fails_lets_nobody_in(house: House, key: str) -> None:
 
 def test_one_restart_of_the_store_signs_nobody_out(door: Door, key: str) -> None:
     assert settled(door, key) == 200
-    # What was written within the last second may not be on the disk after a crash.
-    time.sleep(1.1)
+    wait_for_disk(door.house.site.store)
     door.house.site.store.kill()
     door.house.site.store.start()
     assert settled(door, key) == 200

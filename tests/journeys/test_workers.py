@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import redis
 
 from backoffice.demo.children import wait_until
 from tests.journeys.site import ADMIN, COOKIE, SUPPORT, Browser, Site
 from tests.journeys.test_first_light import end_sessions, own_session_id
+from tests.topology import wait_for_disk
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="needs Linux's /proc"
@@ -153,12 +153,7 @@ def test_store_that_restarts_under_many_sessions_is_no_storm(
     log = site.folder / "site.log"
     replays = log.read_text().count("ledger_replayed")
     asked = len(site.provider.requests)
-    # What was written within the last second may not be on the disk after a crash.
-    with redis.Redis.from_url(site.store.url) as store:
-        assert wait_until(
-            lambda: store.info("persistence")["aof_pending_bio_fsync"] == 0, 5
-        )
-        store.execute_command("WAITAOF", 1, 0, 2000)
+    wait_for_disk(site.store)
     site.store.kill()
     site.store.start()
     seen: set[int] = set()

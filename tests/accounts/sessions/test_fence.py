@@ -19,6 +19,7 @@ from accounts.sessions.store import TOUCH_SECONDS
 from backoffice.demo.store import EmbeddedStore
 from tests.accounts.sessions.conftest import again, begin, is_live, sign_in
 from tests.conftest import Travel, use_store
+from tests.topology import wait_for_disk
 
 pytestmark = pytest.mark.django_db
 
@@ -219,9 +220,11 @@ def test_log_that_lost_its_last_second_revives_nobody(
 ) -> None:
     """K6: the machine dies before the second is over in which the kill was written."""
     victim, other = begin("u-1"), begin("u-2")
-    size = log_of(logging_store).stat().st_size
-    live.end([str(victim.session_id)], by="admin")
+    wait_for_disk(logging_store)
     log = log_of(logging_store)
+    size = log.stat().st_size
+    live.end([str(victim.session_id)], by="admin")
+    wait_for_disk(logging_store)
     assert log.stat().st_size > size
     logging_store.kill()
     with log.open("r+b") as file:
