@@ -18,6 +18,10 @@ from accounts.sessions import clock, connections, fence, ledger, outages
 from backoffice.demo.store import EmbeddedStore
 from backoffice.env import StoreAddress
 
+# Where no outage is meant: a shared machine may stand still for a third of a second.
+# The longest that the site's own check lets anybody wait (accounts.E003).
+PATIENCE_SECONDS = 1.0
+
 Travel = time_machine.Traveller
 
 # How fast a shared machine makes examples says nothing about the code.
@@ -48,18 +52,27 @@ def store(store_server: EmbeddedStore, settings: Settings) -> Iterator[redis.Red
     """An empty session store, and a client of its own to look into it."""
     if not store_server.is_alive():
         store_server.start()
-    use_store(settings, store_server.url)
+    use_store(settings, store_server.url, PATIENCE_SECONDS)
     client = redis.Redis.from_url(store_server.url)
     client.flushall()
     yield client
     client.close()
 
 
-def use_store(settings: Settings, url: str) -> None:
-    """Points the site at another store, as when the network changes under it."""
+def use_store(settings: Settings, url: str, seconds: float | None = None) -> None:
+    """Points the site at another store, as when the network changes under it.
+
+    `seconds`: how long it waits for that store; as in production unless told.
+    """
     cache, address = settings.CACHES["sessions"], StoreAddress.parse(url)
+    waits = ("socket_timeout", "socket_connect_timeout")
+    patience = dict.fromkeys(waits, seconds or settings.STORE_TIMEOUT_SECONDS)
     options = {
         **cache["OPTIONS"],
+        "CONNECTION_POOL_KWARGS": {
+            **cache["OPTIONS"]["CONNECTION_POOL_KWARGS"],
+            **patience,
+        },
         "CONNECTION_FACTORY": f"accounts.sessions.connections.{address.kind}",
         "SENTINELS": address.sentinels,
     }

@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from accounts.sessions.connections import client
 from accounts.sessions.store import SessionStore
 from tests.accounts.sessions.conftest import Shapes
-from tests.conftest import Travel, use_store
+from tests.conftest import PATIENCE_SECONDS, Travel, use_store
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def engine(
     """A session engine class with an empty store behind it."""
     is_stock = request.param == "stock"
     shape = shapes.get("single" if is_stock else request.param)
-    use_store(settings, shape.address)
+    use_store(settings, shape.address, PATIENCE_SECONDS)
     shape.empty()
     if not is_stock:
         return SessionStore

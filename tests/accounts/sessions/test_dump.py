@@ -21,7 +21,7 @@ from backoffice.demo.children import wait_until
 from backoffice.demo.store import EmbeddedStore
 from tests.accounts.sessions.conftest import ISSUER, PROFILE
 from tests.accounts.sessions.test_live import refuse_sql
-from tests.conftest import use_store
+from tests.conftest import PATIENCE_SECONDS, use_store
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +38,7 @@ def own_store(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]:
     """Keeps both kinds of files, and nothing in them is compressed."""
     plain = ["--rdbcompression", "no", "--aof-use-rdb-preamble", "no"]
     with EmbeddedStore(tmp_path / "own", extra=plain) as server:
-        use_store(settings, server.url)
+        use_store(settings, server.url, PATIENCE_SECONDS)
         yield server
 
 

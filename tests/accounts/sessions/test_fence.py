@@ -18,7 +18,7 @@ from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
 from accounts.sessions.store import TOUCH_SECONDS
 from backoffice.demo.store import EmbeddedStore
 from tests.accounts.sessions.conftest import again, begin, is_live, sign_in
-from tests.conftest import Travel, use_store
+from tests.conftest import PATIENCE_SECONDS, Travel, use_store
 from tests.topology import wait_for_disk
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ def own_store(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]:
     """A store of this test's own, which keeps snapshots and nothing else."""
     extra = ["--appendonly", "no", "--save", ""]
     with EmbeddedStore(tmp_path / "own", extra=extra) as server:
-        use_store(settings, server.url)
+        use_store(settings, server.url, PATIENCE_SECONDS)
         yield server
 
 
@@ -211,7 +211,7 @@ def logging_store(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]
     """A store that writes its log to the disk once a second."""
     every = ["--appendonly", "yes", "--appendfsync", "everysec"]
     with EmbeddedStore(tmp_path / "own", extra=every) as server:
-        use_store(settings, server.url)
+        use_store(settings, server.url, PATIENCE_SECONDS)
         yield server
 
 

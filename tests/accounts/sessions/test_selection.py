@@ -30,7 +30,7 @@ from tests.accounts.sessions.conftest import (
     begin,
     is_live,
 )
-from tests.conftest import Travel, use_store
+from tests.conftest import PATIENCE_SECONDS, Travel, use_store
 
 pytestmark = pytest.mark.django_db
 
@@ -125,7 +125,7 @@ def ids(sessions: list[LiveSession]) -> list[str]:
 def _shape(request: pytest.FixtureRequest, shapes: Shapes, settings: Settings) -> None:
     """An empty store of each shape that production has."""
     shape = shapes.get(request.param)
-    use_store(settings, shape.address)
+    use_store(settings, shape.address, PATIENCE_SECONDS)
     shape.empty()
 
 

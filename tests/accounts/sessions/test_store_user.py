@@ -22,7 +22,7 @@ from backoffice.demo.store import EmbeddedStore
 from tests import topology
 from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live
 from tests.accounts.sessions.test_live import refuse_sql
-from tests.conftest import Travel, use_store
+from tests.conftest import PATIENCE_SECONDS, Travel, use_store
 from tests.journeys.site import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +63,7 @@ def admin_of_store(tmp_path: Path, settings: Settings) -> Iterator[redis.Redis]:
         everything = redis.Redis.from_url(server.url)
         everything.execute_command("ACL", "SETUSER", USER, "reset", *documented_rule())
         path = urlsplit(server.url).path
-        use_store(settings, f"unix://{USER}:{PASSWORD}@{path}?db=0")
+        use_store(settings, f"unix://{USER}:{PASSWORD}@{path}?db=0", PATIENCE_SECONDS)
         yield everything
         everything.close()
 
