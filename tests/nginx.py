@@ -22,6 +22,7 @@ MODULES = (
     "ngx_http_lua_module.so",
     "ngx_http_headers_more_filter_module.so",
 )
+MODULES_WITHOUT_LUA = MODULES[2:]
 FOLDERS = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
 HOW_TO_GET_IT = (
     "Doors 2 and 3 were not tested: no nginx with Lua was found. On Debian:\n"

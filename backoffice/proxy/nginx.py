@@ -58,7 +58,7 @@ class Nginx:
     """The rules (export.exported), which door, and where its files lie.
 
     `folder`: what is made here; `snippets`: deploy/nginx. `site`: host:port of a web
-    server of this site. `watch`: whether door 2 has Lua to end open streams with.
+    server of this site. `lua`: whether this nginx has Lua; door 3 is made of it.
     """
 
     rules: Rules
@@ -66,7 +66,7 @@ class Nginx:
     folder: str
     snippets: str
     site: str
-    watch: bool = False
+    lua: bool = True
 
     def files(self) -> dict[str, str]:
         """Name and content of each file. Raises DoorError."""
@@ -76,10 +76,6 @@ class Nginx:
             "route.conf": _file(self._route()),
             "fields.conf": _file(self._fields()),
         }
-
-    @property
-    def _has_lua(self) -> bool:
-        return self.door is Door.SCRIPT or self.watch
 
     def _http(self) -> Iterator[str]:
         yield f"include {self.snippets}/maps.conf;"
@@ -91,7 +87,7 @@ class Nginx:
             yield from route_upstream(route)
             yield from target_map(self.rules["gate"]["prefix"], route)
         yield from refusal_bodies(self.rules["refusals"])
-        if self._has_lua:
+        if self.lua:
             yield f'lua_package_path "{self.snippets}/lua/?.lua;;";'
             yield "lua_shared_dict backoffice 4m;"
             for what in ("connect", "send", "read"):
@@ -129,16 +125,14 @@ class Nginx:
         yield from [f"location ^~ {path}/ {{", *body, "}"]
 
     def _judge(self, name: str) -> Iterator[str]:
-        if self.door is Door.SCRIPT:
+        if self.lua:
             # Not require(), which costs each call a way out of machine code.
-            call = f'package.loaded["backoffice.script"].access("{name}")'
+            call = f'package.loaded["backoffice.{self.door}"].access("{name}")'
             yield f"access_by_lua_block {{ {call} }}"
 
     def _nowhere(self) -> Iterator[str]:
         """What names no route is put before the gate all the same, and never passes."""
         yield 'set $gate_cache "no-store";'
-        if self.watch:
-            yield "set $gate_total 0;"
         yield from self._judge("")
         yield f"include {self.folder}/route.conf;"
         yield "proxy_pass http://127.0.0.1:1/;"
@@ -149,8 +143,6 @@ class Nginx:
         cache = answers["cache_control"][route["cache"]]
         dropped = set(answers["drop"]) - set(route["response_headers"]) - MADE_BY_NGINX
         yield from self._judge(route["name"])
-        if self.watch:
-            yield f"set $gate_total {timeouts['total']:g};"
         # A refusal by the script is made in this same place, and is never kept.
         yield f'set $gate_cache "{cache if self.door is Door.CHECK else "no-store"}";'
         yield f"include {self.folder}/route.conf;"
@@ -170,8 +162,8 @@ class Nginx:
         for variable in IDENTITY.values():
             yield f'set {variable} "";'
         yield f"include {self.snippets}/{self.door}-route.conf;"
-        if self.watch:
-            yield f"include {self.snippets}/check-watch.conf;"
+        if self.lua:
+            yield f"include {self.snippets}/lua-route.conf;"
         yield f"include {self.snippets}/proxy.conf;"
         yield from sent_fields(self.rules["request_headers"])
         answers = self.rules["response_headers"]
@@ -199,7 +191,7 @@ class Nginx:
     def _late_refusals(self) -> Iterator[str]:
         for status, word in _LATE.items():
             yield f"location @{word} {{"
-            if self._has_lua:
+            if self.lua:
                 # It may have been followed before it failed; its socket goes on.
                 yield f"    {FORGET}"
             if status == 413:

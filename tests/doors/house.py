@@ -203,7 +203,7 @@ def running_house(folder: Path, **changes: str) -> Iterator[House]:
         }
         with (
             running_site(folder / "site", **changes) as site,
-            running_nginx(site, folder / "check", "check", "--watch") as check,
+            running_nginx(site, folder / "check", "check") as check,
             running_nginx(site, folder / "script", "script") as script,
         ):
             addresses = {"embedded": site.url, "check": check, "script": script}

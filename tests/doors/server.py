@@ -52,12 +52,19 @@ http {{
 
 
 @contextmanager
-def running_nginx(site: Site, folder: Path, door: str, *options: str) -> Iterator[str]:
+def running_nginx(
+    site: Site,
+    folder: Path,
+    door: str,
+    *options: str,
+    modules: tuple[str, ...] = nginx.MODULES,
+) -> Iterator[str]:
     """Starts nginx with this door before the site; gives its address."""
     port = lasting_port()
     folder.mkdir(parents=True, exist_ok=True)
     site_port = int(urlsplit(site.url).port or 0)
-    command = nginx_command(site.manage, folder, port, door, site_port, *options)
+    where = site.manage, folder, port, door, site_port
+    command = nginx_command(*where, *options, modules=modules)
     child = Child("nginx", command, log=folder / "output.log")
     try:
         wait_until(lambda: not child.is_alive() or listens(port), START_SECONDS)
@@ -74,15 +81,16 @@ def nginx_command(
     door: str,
     site_port: int,
     *options: str,
+    modules: tuple[str, ...] = nginx.MODULES,
 ) -> list[str]:
     """Writes everything that this nginx reads into `folder`; how to start it."""
     found = nginx.find()
     assert found
-    program, modules = found
+    program, home = found
     made, config = folder / "made", folder / "nginx.conf"
     where = ("--door", door, "--site", f"127.0.0.1:{site_port}")
     manage("export_nginx", str(made), *where, *options)
-    loaded = "\n".join(f"load_module {modules / name};" for name in nginx.MODULES)
+    loaded = "\n".join(f"load_module {home / name};" for name in modules)
     # Workers of a root master become another user, who may not read our folders.
     user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
     values = {"modules": loaded, "user": user, "folder": folder, "made": made}

@@ -68,7 +68,7 @@ STEPS = {
 # At the start, in a timer, after the answer, or only when something is wrong already.
 ELSEWHERE = {
     *(
-        "check.follow",
+        "check.access",
         "config.load",
         "store.fail",
         "resp.command",

@@ -29,7 +29,7 @@ def export(house: House, folder: Path, *options: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("options", [["check"], ["check", "--watch"], ["script"]])
+@pytest.mark.parametrize("options", [["check"], ["check", "--without-lua"], ["script"]])
 def test_nginx_takes_the_example(
     house: House, tmp_path: Path, options: list[str]
 ) -> None:
@@ -67,9 +67,11 @@ def test_the_script_s_rules_hold_derived_keys_for_their_owner_alone(
     assert len(json.loads(file.read_bytes())["door"]["secrets"]) == 1
 
 
-def test_plain_forward_auth_gets_no_keys(house: House, tmp_path: Path) -> None:
-    export(house, tmp_path, "--door", "check")
-    assert not (tmp_path / "gate.json").exists()
+def test_forward_auth_gets_no_keys(house: House, tmp_path: Path) -> None:
+    made = export(house, tmp_path / "lua", "--door", "check")
+    assert set(json.loads((made / "gate.json").read_bytes())["door"]) == {"site"}
+    made = export(house, tmp_path / "plain", "--door", "check", "--without-lua")
+    assert not (made / "gate.json").exists()
 
 
 def test_the_script_needs_a_store_user_that_can_only_read(

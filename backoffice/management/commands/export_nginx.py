@@ -18,6 +18,15 @@ from backoffice.proxy.routes import RouteTable
 from backoffice.proxy.script_door import door_rules
 
 SNIPPETS = settings.BASE_DIR / "deploy" / "nginx"
+# As docs/doors.md has it.
+NOT_WITHOUT_LUA = (
+    "end open streams and WebSockets with their session",
+    "keep to `total_timeout`",
+    "keep to a route's `max_header`: nginx has one limit for all",
+    "count `Max-Forwards`",
+    "refuse an answer that has no status line",
+    "keep to itself the fields that a client's `Connection` names",
+)
 
 
 class Command(BaseCommand):
@@ -33,9 +42,10 @@ class Command(BaseCommand):
         parser.add_argument("folder", type=Path, help="where the files go")
         parser.add_argument("--door", type=Door, choices=list(Door), required=True)
         parser.add_argument(
-            "--watch",
-            action="store_true",
-            help="door `check`: end open streams with their session (needs Lua)",
+            "--without-lua",
+            dest="lua",
+            action="store_false",
+            help="door `check` for an nginx that has no Lua; it can do less",
         )
         parser.add_argument(
             "--snippets", type=Path, default=SNIPPETS, help="where deploy/nginx lies"
@@ -55,15 +65,20 @@ class Command(BaseCommand):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             _write(folder / name, content)
+        if not options["lua"]:
+            lines = ["Without Lua this door does not:", *NOT_WITHOUT_LUA]
+            self.stderr.write("\n- ".join(lines))
 
 
 def _files(folder: Path, options: dict[str, Any]) -> dict[str, str]:
-    door, watch = options["door"], options["watch"]
+    door, lua = options["door"], options["lua"]
+    if door is Door.SCRIPT and not lua:
+        raise DoorError("--without-lua: the script is Lua; only door `check` can be so")
     file = settings.ROUTES_FILE
     rules = exported(RouteTable() if file is None else load_routes(file))
     snippets, site = str(options["snippets"]), options["site"]
-    files = Nginx(rules, door, str(folder), snippets, site, watch).files()
-    if door is Door.SCRIPT or watch:
+    files = Nginx(rules, door, str(folder), snippets, site, lua).files()
+    if lua:
         for word, refusal in rules["refusals"].items():
             refusal["body"] = problem(word, refusal) if refusal["detail"] else ""
         rules["door"] = door_rules(site, judges=door is Door.SCRIPT)

@@ -3,9 +3,11 @@
 local config = require "backoffice.config"
 local hops = require "backoffice.hops"
 local record = require "backoffice.record"
+local routes = require "backoffice.routes"
 local site = require "backoffice.site"
 local watch = require "backoffice.watch"
 
+local var = ngx.var
 local LIVE_SECONDS = 1
 
 local _M = {}
@@ -15,6 +17,7 @@ function _M.start(path)
     local rules = config.load(path)
     cookie = rules.gate.cookie
     site.start(rules.door)
+    routes.start(rules)
 end
 
 local function is_live(key)
@@ -26,13 +29,13 @@ function _M.start_worker()
     watch.start(is_live)
 end
 
--- In access_by_lua, which comes after auth_request.
-function _M.follow()
-    local key = record.key_in(ngx.var.http_cookie or "", cookie)
-    if not key then return ngx.exit(401) end
+-- In access_by_lua, which comes after auth_request. A yes of the site to what this door
+-- would not find again is none.
+function _M.access(name)
+    local route, key = routes.by_name[name], record.key_in(var.http_cookie or "", cookie)
+    if not route or not key then return ngx.exit(401) end
     hops.end_here()
-    local total = tonumber(ngx.var.gate_total)
-    watch.follow(key, ngx.var.gate_upgrade == "" and total or nil)
+    watch.follow(key, var.gate_upgrade == "" and route.timeouts.total or nil)
 end
 
 return _M

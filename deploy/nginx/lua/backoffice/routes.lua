@@ -4,7 +4,7 @@ local paths = require "backoffice.paths"
 
 local sub, byte, ipairs = string.sub, string.byte, ipairs
 
-local _M = {}
+local _M = { by_name = {} }
 local by_first, safe
 
 local function set_of(list)
@@ -20,6 +20,7 @@ function _M.start(rules)
         local first = string.match(route.prefix, "^[^/]+")
         by_first[first] = by_first[first] or {}
         table.insert(by_first[first], route)
+        _M.by_name[route.name] = route
         route.allow = table.concat(route.methods, ", ")
         route.takes = set_of(route.methods)
     end

@@ -1,0 +1,92 @@
+"""The gate's contract once more, at the nginx door that has no Lua.
+
+The tests are those of the other modules; here they get another door. What it cannot do
+is in docs/doors.md, and the command that makes it says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import nginx
+from tests.doors import (
+    test_contract,
+    test_faults,
+    test_fields,
+    test_kills,
+    test_messages,
+    test_outages,
+    test_tricks,
+)
+from tests.doors.conftest import fresh_key
+from tests.doors.house import Door, House
+from tests.doors.server import running_nginx
+from tests.doors.test_deployment import DOCS, manage
+
+
+@pytest.fixture(scope="module")
+def door(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    folder = tmp_path_factory.mktemp("plain")
+    options, modules = ("check", "--without-lua"), nginx.MODULES_WITHOUT_LUA
+    with running_nginx(house.site, folder, *options, modules=modules) as address:
+        yield Door(house, "plain", address)
+
+
+@pytest.fixture(scope="module")
+def lasting_key(door: Door) -> str:
+    """A session of its own: the last tests end all there are."""
+    return fresh_key(door.house)
+
+
+@pytest.fixture
+def tunnel(door: Door) -> Door:
+    return door
+
+
+def test_the_command_and_the_page_say_what_this_door_does_not_do(
+    house: House, tmp_path: Path
+) -> None:
+    found = manage(house, {}, str(tmp_path), "--door", "check", "--without-lua")
+    said = re.findall(r"^- (.+)$", found.stderr, re.MULTILINE)
+    section = DOCS.read_text(encoding="utf-8").partition("### Without Lua")[2]
+    listed = re.findall(r"^- (.+)$", section.partition("\n#")[0], re.MULTILINE)
+    assert said
+    assert said == listed
+
+
+def test_the_script_is_lua(house: House, tmp_path: Path) -> None:
+    found = manage(house, {}, str(tmp_path), "--door", "script", "--without-lua")
+    assert found.returncode == 1
+    assert "--without-lua" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+NOT_HERE = {
+    test_contract.test_a_header_that_is_too_large_is_refused,
+    test_faults.test_a_head_with_two_readings_is_down_or_harms_nobody_else,
+    test_faults.test_an_answer_that_never_ends_has_an_end,
+    test_messages.test_a_field_that_connection_names_ends_here,
+    test_messages.test_hops_are_counted,
+    test_messages.test_the_last_hop_answers_for_itself,
+}
+CONTRACT = [
+    test
+    for module in (test_contract, test_faults, test_messages, test_tricks)
+    for name, test in vars(module).items()
+    if name.startswith("test_") and test not in NOT_HERE
+]
+# Last, because they end the store or sessions.
+LAST = (
+    test_fields.test_every_answer_is_defended_and_kept_by_nobody,
+    test_outages.test_a_dead_store_is_503_and_the_cookie_lives_on,
+    test_kills.test_a_killed_session_is_refused_by_the_next_call,
+    test_kills.test_a_websocket_of_another_page_is_refused,
+    test_kills.test_a_websocket_passes_both_ways,
+    test_kills.test_a_websocket_without_a_session_is_401,
+    test_kills.test_a_cut_off_ends_everyone,
+)
+globals().update({test.__name__: test for test in [*CONTRACT, *LAST]})
