@@ -6,6 +6,8 @@ import gc
 import os
 from typing import Any
 
+from backoffice import processors
+
 _proxies = os.environ.get("TRUSTED_PROXIES", "")
 
 wsgi_app = "backoffice.wsgi"
@@ -27,8 +29,16 @@ errorlog = "-"
 control_socket_disable = True
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Chooses the processor of a process that is to be started."""
+    taken = [each.processor for each in server.WORKERS.values()]
+    places = processors.allowed()
+    worker.processor = processors.choose(places, taken, server.num_workers)
+
+
 def post_worker_init(worker: Any) -> None:
     """Settles what does not change any more, before the first request."""
+    processors.keep_to(worker.processor)
     # What is loaded now stays; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
