@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -20,8 +21,13 @@ class Browser(NamedTuple):
     @classmethod
     def of(cls, request: HttpRequest) -> Browser:
         """The browser behind this request; the agent is cut, never trusted."""
-        agent = request.META.get("HTTP_USER_AGENT", "")[:MAX_AGENT]
-        return cls(client_address(request), agent)
+        return cls.named_in(request.META)
+
+    @classmethod
+    def named_in(cls, meta: Mapping[str, Any]) -> Browser:
+        """The same, from the META of a request."""
+        agent = meta.get("HTTP_USER_AGENT", "")[:MAX_AGENT]
+        return cls(_address_in(meta), agent)
 
     def as_remembered(self) -> Browser:
         """What of it may be kept, by REMEMBER_ADDRESS and REMEMBER_DEVICE."""
@@ -45,8 +51,12 @@ def client_address(request: HttpRequest) -> str:
     X-Forwarded-For is read from the right, and only as far as TRUSTED_PROXIES vouch
     for it: everything to the left of the first stranger is the stranger's own claim.
     """
-    remote = request.META.get("REMOTE_ADDR", "")
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    return _address_in(request.META)
+
+
+def _address_in(meta: Mapping[str, Any]) -> str:
+    remote = meta.get("REMOTE_ADDR", "")
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")
     return _client_address(remote, forwarded, tuple(settings.TRUSTED_PROXIES))
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import django
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 
@@ -61,7 +64,24 @@ class _Answer:
             # As Django does: what fails to close keeps nothing else open.
             with suppress(Exception):
                 close()
-        close_old_connections()
+        if _sql.is_open:
+            close_old_connections()
+            mine = connections.all(initialized_only=True)
+            _sql.is_open = any(each.connection is not None for each in mine)
+
+
+class _Sql(threading.local):
+    """Whether this thread may have a connection to SQL; to ask Django takes longer."""
+
+    is_open = True
+
+
+_sql = _Sql()
+
+
+@receiver(connection_created)
+def _note_connection(**_: Any) -> None:
+    _sql.is_open = True
 
 
 django.setup(set_prefix=False)

@@ -39,13 +39,14 @@ class WatchedSession(SessionStore):
 
     def __init__(self, session_key: str | None, request: HttpRequest) -> None:
         super().__init__(session_key)
-        self._request = request
+        # Not the request, which has us: what goes round is left to the collector.
+        self._meta = request.META
 
     def load(self) -> dict[str, Any]:
         data = super().load()
         if self._record is None or self._record.person is None:
             return data
-        present = Browser.of(self._request).as_remembered()
+        present = Browser.named_in(self._meta).as_remembered()
         first = change.began_in(data)
         if present == first:
             return data

@@ -134,7 +134,8 @@ def _answered(
         if first:
             # It may have come in chunks, and needs none any more.
             fields = [*_without_length(fields), ("Content-Length", str(len(first)))]
-        return WholeResponse(first, status=answer.status).take(fields)
+        # A type, so that Django need not find out which one it would be.
+        return WholeResponse(first, "", answer.status).take(fields)
     body = AnswerBody(answer, route.name, first, partial(_left, opened))
     return ProxiedResponse(body, status=answer.status).take(fields)
 
