@@ -12,6 +12,8 @@ import socket
 import ssl
 import struct
 
+_LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
+
 
 def set_patience(sock: socket.socket, seconds: float) -> None:
     """From now on each read and write of this socket waits at most so long.
@@ -40,7 +42,7 @@ def is_quiet(sock: socket.socket) -> bool:
         poll.register(sock, select.POLLIN)
         return not sock.pending() and not poll.poll(0)
     try:
-        sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        sock.recv(1, _LOOK)
     except BlockingIOError:
         return True
     except OSError:

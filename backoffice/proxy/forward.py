@@ -100,8 +100,9 @@ class _UpstreamFields(HttpResponseBase):
         return self
 
     def items(self) -> Any:
-        repeated = (field for field in self.repeated if field[0] in self.headers)
-        return [*self.headers.items(), *repeated]
+        store = self.headers._store
+        repeated = [field for field in self.repeated if field[0].lower() in store]
+        return [*store.values(), *repeated]
 
 
 class WholeResponse(_UpstreamFields, HttpResponse):

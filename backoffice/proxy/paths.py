@@ -51,6 +51,7 @@ class ProxyPath:
         return unquote(path).rstrip("/")
 
 
+@lru_cache(maxsize=1024)
 def is_proxy_path(path: str) -> bool:
     """Whether any server, however lenient, could take this path for one of ours.
 
