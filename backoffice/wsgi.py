@@ -46,8 +46,15 @@ class Application(WSGIHandler):
         response = self._middleware_chain(request)
         response._resource_closers.append(request.close)
         status = f"{response.status_code} {response.reason_phrase}"
-        start_response(status, list(response.items()))
+        start_response(status, _fields(response))
         return _Answer(response)
+
+
+def _fields(response: Any) -> list[tuple[str, str]]:
+    # Django finds each field's name again to give its value.
+    if getattr(response, "repeated", None):
+        return list(response.items())
+    return list(response.headers._store.values())
 
 
 class _Answer:
