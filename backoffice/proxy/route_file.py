@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -21,9 +22,11 @@ def load_routes(path: Path) -> RouteTable:
     ignored would open the route to everyone.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # Some editors put a mark before the first sign (BOM).
+        text = path.read_text(encoding="utf-8-sig")
         document = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        # tomllib says ValueError of an endless number, RecursionError of endless lists.
         raise RouteTableError([f"{path.name}: {error}"]) from error
     return _Reader(path.name, text).read(document)
 
@@ -38,7 +41,8 @@ class _Reader:
 
     def read(self, document: Mapping[str, Any]) -> RouteTable:
         for key in document.keys() - {"route"}:
-            self.problems.append(f"{self.places.of_table(key)}: {key}: unknown key")
+            place = self.places.of_table(key)
+            self.problems.append(f"{place}: {key}: unknown key; write [[route]]")
         tables = document.get("route", [])
         if not isinstance(tables, list):
             place = self.places.of_table("route")
@@ -69,7 +73,7 @@ class _Reader:
     def _value(self, index: int, key: str, given: object) -> Any:
         check = CHECKS.get(key)
         if check is None:
-            return self._complain(index, key, "unknown key")
+            return self._complain(index, key, f"unknown key{_meant(key)}")
         try:
             return check(given)
         except ValueError as error:
@@ -101,6 +105,11 @@ class _Reader:
     def _complain(self, index: int, key: str, problem: str) -> None:
         place = self.places.of_key(index, key)
         self.problems.append(f"{place}: {key}: {problem}")
+
+
+def _meant(key: str) -> str:
+    near = difflib.get_close_matches(key.lower(), CHECKS, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 class _Places:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from pathlib import Path
 
 from backoffice.proxy.address import parse_address
 from backoffice.proxy.header_names import OPTIONAL_ANSWER_FIELDS
@@ -25,6 +24,8 @@ _AUDIENCE = re.compile(r"[!-~]{1,200}")
 # More of total time than any stream needs, and more of a field than any server takes.
 _LONGEST_SECONDS = 24 * 3600
 _HEADER_BYTES = range(256, 1024 * 1024 + 1)
+# More than any upload, and less than what nginx cannot count.
+_LARGEST_BODY = 1024**4
 
 
 class Identity(StrEnum):
@@ -107,7 +108,7 @@ def _boolean(value: object) -> bool:
 def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number of seconds")
-    if not math.isfinite(value) or not 0 < value <= _LONGEST_SECONDS:
+    if not 0 < value <= _LONGEST_SECONDS:
         raise ValueError(f"must be above 0 and at most {_LONGEST_SECONDS} seconds")
     return float(value)
 
@@ -116,6 +117,12 @@ def _bytes(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError("must be a whole number of bytes")
     return value
+
+
+def _body_bytes(value: object) -> int:
+    if _bytes(value) > _LARGEST_BODY:
+        raise ValueError(f"must be at most {_LARGEST_BODY} bytes")
+    return _bytes(value)
 
 
 def _header_bytes(value: object) -> int:
@@ -170,9 +177,13 @@ def _cookie_names(value: object) -> frozenset[str]:
     return names
 
 
-def _file(value: object) -> str:
-    if not isinstance(value, str) or not Path(value).is_file():
-        raise ValueError("must be the path of a file that is there")
+def _authorities(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the path of a file")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"must name a file of certificates (PEM): {error}") from error
     return value
 
 
@@ -187,7 +198,7 @@ CHECKS: Mapping[str, Callable[[object], object]] = {
     "connect_timeout": _seconds,
     "read_timeout": _seconds,
     "total_timeout": _seconds,
-    "max_body": _bytes,
+    "max_body": _body_bytes,
     "max_header": _header_bytes,
     "identity": _identity,
     "audience": _audience,
@@ -195,5 +206,5 @@ CHECKS: Mapping[str, Callable[[object], object]] = {
     "hide_headers": _field_names,
     "cookies": _cookie_names,
     "cache": _cache,
-    "ca_file": _file,
+    "ca_file": _authorities,
 }

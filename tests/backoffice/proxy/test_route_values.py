@@ -4,6 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from requests.certs import where
 
 from backoffice.proxy.route_values import CHECKS, METHODS, Cache, Identity
 from backoffice.proxy.routes import Route
@@ -39,8 +40,9 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("connect_timeout", 1, 1.0),
     ("read_timeout", 0.5, 0.5),
     ("max_body", 0, 0),
+    ("max_body", 1024**4, 1024**4),
     ("identity", "none", Identity.NONE),
-    ("ca_file", __file__, __file__),
+    ("ca_file", where(), where()),
 ]
 
 BAD: list[tuple[str, Any]] = [
@@ -118,10 +120,13 @@ BAD: list[tuple[str, Any]] = [
     ),
     *(
         ("total_timeout", value)
-        for value in (0, -1, True, "1", float("inf"), float("nan"), None)
+        for value in (0, -1, True, "1", float("inf"), float("nan"), None, 10**400)
     ),
-    *(("max_body", value) for value in (-1, 1.5, True, "10 MB")),
-    *(("ca_file", value) for value in (1, "", "/", "absent.pem")),
+    *(("max_body", value) for value in (-1, 1.5, True, "10 MB", 10**400)),
+    *(
+        ("ca_file", value)
+        for value in (1, "", "/", "absent.pem", "a" * 5000, "a\0b", __file__)
+    ),
     *(("identity", value) for value in ("jwt", "", 1, [])),
 ]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from pytest_django.fixtures import Settings
+from requests.certs import where
 
 from backoffice.proxy.errors import AmbiguousPath, RouteTableError
 from backoffice.proxy.paths import read_target
@@ -106,7 +107,9 @@ groups = []
 
 def test_a_misspelt_key_is_refused_and_not_ignored(tmp_path: Path) -> None:
     text = '[[route]]\nname = "a"\nupstream = "http://h"\ngroup = ["x"]\n'
-    assert problems(tmp_path, text) == ("routes.toml:4: group: unknown key",)
+    assert problems(tmp_path, text) == (
+        "routes.toml:4: group: unknown key; did you mean groups?",
+    )
 
 
 def test_a_second_route_of_one_name_is_refused(tmp_path: Path) -> None:
@@ -122,7 +125,7 @@ def test_a_missing_upstream_is_named_at_its_route(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", ["[routes]", "[[routes]]", "x = 1\n[y]"])
 def test_another_table_is_refused(tmp_path: Path, table: str) -> None:
-    assert "unknown key" in problems(tmp_path, table)[0]
+    assert problems(tmp_path, table)[0].endswith("unknown key; write [[route]]")
 
 
 def test_a_single_bracket_is_explained(tmp_path: Path) -> None:
@@ -159,6 +162,27 @@ def test_a_file_in_another_encoding_is_one_problem(tmp_path: Path) -> None:
     path.write_bytes(b'[[route]]\nname = "\xff"')
     with pytest.raises(RouteTableError, match="utf-8"):
         load_routes(path)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000 + "]" * 3000])
+def test_a_file_without_measure_is_one_problem(tmp_path: Path, value: str) -> None:
+    text = f'[[route]]\nname = "a"\nupstream = "http://h"\nmax_body = {value}'
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith("routes.toml: ")
+
+
+def test_a_folder_is_one_problem(tmp_path: Path) -> None:
+    with pytest.raises(RouteTableError, match="directory"):
+        load_routes(tmp_path)
+
+
+def test_what_editors_of_other_systems_write_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "routes.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + FULL.replace("\n", "\r\n").encode())
+    assert [route.place for route in load_routes(path)] == [
+        "routes.toml:2",
+        "routes.toml:13",
+    ]
 
 
 def test_without_a_file_no_route_exists(settings: Settings) -> None:
@@ -280,7 +304,7 @@ def test_a_second_route_of_one_prefix_is_refused(tmp_path: Path) -> None:
         ("writes = true", "writes: methods names none that writes"),
         ('methods = ["PUT"]\nwrites = false', "writes: leaves no method"),
         ('audience = "x"', 'audience: needs identity = "token"'),
-        (f'ca_file = "{__file__}"', "ca_file: needs an https upstream"),
+        (f'ca_file = "{where()}"', "ca_file: needs an https upstream"),
     ],
 )
 def test_a_contradiction_is_refused(tmp_path: Path, lines: str, problem: str) -> None:
