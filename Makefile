@@ -38,7 +38,6 @@ demo: $(RUNTIME) ## run everything on this machine; needs nothing else (PORT=800
 	@exec $(BIN)/python -m backoffice.demo
 
 serve: $(RUNTIME) ## run the site alone, configured by the environment (docs/settings.md)
-	@$(BIN)/python manage.py check --fail-level ERROR
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/python -m gunicorn --config backoffice/server.py
 

@@ -8,7 +8,8 @@ from django.http.response import HttpResponseBase
 
 from accounts.models import Revocation
 from accounts.sessions.connections import is_answering
-from backoffice.proxy.reload import routes_problems
+from backoffice.proxy.errors import RouteTableError
+from backoffice.proxy.reload import current_routes, routes_problems
 
 
 class HealthMiddleware:
@@ -23,23 +24,31 @@ class HealthMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path == "/livez":
-            return _answer({"process": True})
+            return _answer({"process": "ok"})
         if request.path == "/readyz":
-            parts = {"store": is_answering(), "database": _database_answers()}
-            return _answer(parts, routes=_routes())
+            store, database = _word(is_answering()), _word(_database_answers())
+            parts = {"store": store, "database": database, "routes": _routes()}
+            return _answer(parts)
         return self.get_response(request)
 
 
-def _answer(parts: dict[str, bool], **more: str) -> HttpResponseBase:
-    response = JsonResponse(
-        {name: "ok" if works else "down" for name, works in parts.items()} | more,
-        status=200 if all(parts.values()) else 503,
-    )
+def _answer(parts: dict[str, str]) -> HttpResponseBase:
+    status = 503 if "down" in parts.values() else 200
+    response = JsonResponse(parts, status=status)
     response["Cache-Control"] = "no-store"
     return response
 
 
+def _word(works: bool) -> str:
+    return "ok" if works else "down"
+
+
 def _routes() -> str:
+    try:
+        current_routes()
+    except RouteTableError:
+        # This process has never had one, and each call here is a 500.
+        return "down"
     # An older table in force is worth a word, and no reason to take the site away.
     return "outdated" if routes_problems() else "ok"
 

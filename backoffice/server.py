@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from backoffice import processors
@@ -27,6 +30,18 @@ umask = 0o077
 accesslog = None
 errorlog = "-"
 control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:
+    """Starts nothing that `manage.py check` refuses: settings, the route table.
+
+    In a process of its own: what this one has read, each worker would inherit, and a
+    graceful reload (HUP) is there to read it anew.
+    """
+    manage = Path(__file__).parents[1] / "manage.py"
+    found = subprocess.run([sys.executable, str(manage), "check"], check=False)
+    if found.returncode:
+        raise SystemExit(found.returncode)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -14,6 +14,8 @@ from django.db import close_old_connections, connections
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
+from backoffice.proxy.reload import read_routes
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 
 # What the gate's middleware answer themselves: neither view nor URL table is reached.
@@ -92,4 +94,5 @@ def _note_connection(**_: Any) -> None:
 
 
 django.setup(set_prefix=False)
+read_routes()
 application = Application()

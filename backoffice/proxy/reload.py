@@ -1,10 +1,11 @@
 """The route table in force, exchanged while requests go on.
 
 Each process looks at the file at most once a second. A changed file is taken when two
-looks in a row found it the same: half a file, seen while an editor is still writing,
-may be a valid table in which a route has lost its `groups`. A table with a problem is
-not taken. The old one stays in force, the log says what is wrong, and so does
-`/readyz`, which stays 200: a site that works must not be taken away for it.
+looks in a row found it the same, or it has rested for as long: half a file, seen while
+an editor is still writing, may be a valid table in which a route has lost its `groups`.
+A table with a problem is not taken. The old one stays in force, the log says what is
+wrong, and so does `/readyz`, which stays 200: a site that works must not be taken away
+for it.
 """
 
 from __future__ import annotations
@@ -53,20 +54,24 @@ class Watch:
 
     def _look(self) -> None:
         self.looked_at = time.monotonic()
-        stamp, self.seen = self.seen, _stamp(self.path)
-        if self.seen == stamp != self.taken:
-            self.taken = stamp
+        before, self.seen = self.seen, _stamp(self.path)
+        if self.seen != self.taken and (self.seen == before or _has_rested(self.seen)):
             self._take()
 
     def _take(self) -> None:
+        table, problems = self.table, tuple[str, ...]()
         try:
-            self.table = load_routes(self.path)
+            table = load_routes(self.path)
         except RouteTableError as error:
-            self.problems = error.problems
-            log.error("routes_refused problems=%s", "; ".join(error.problems))
+            problems = error.problems
+        if _stamp(self.path) != self.seen:
+            # Somebody is writing just now: this may have been half of it.
+            return
+        self.taken, self.table, self.problems = self.seen, table, problems
+        if problems:
+            log.error("routes_refused problems=%s", "; ".join(problems))
         else:
-            self.problems = ()
-            log.warning("routes_reloaded routes=%d", len(self.table))
+            log.warning("routes_reloaded routes=%d", len(table))
 
 
 _watches: dict[Path, Watch] = {}
@@ -84,6 +89,16 @@ def current_routes() -> RouteTable:
     if watch is None:
         watch = _watches[path] = Watch(Path(path))
     return watch.current()
+
+
+def read_routes() -> None:
+    """Reads the table at the start: it is what a bad one leaves in force.
+
+    Whether the site may start at all was asked before (server.on_starting). A process
+    that takes another's place later answers what needs no route.
+    """
+    if problems := routes_problems():
+        log.error("routes_refused problems=%s", "; ".join(problems))
 
 
 def routes_problems() -> tuple[str, ...]:
@@ -106,5 +121,11 @@ def _stamp(path: Path) -> Stamp:
         found = path.stat()
     except OSError:
         return _ABSENT
-    # The inode: a file that was moved into place may be as old and as long.
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # Not the time that it was written, which whoever writes can set: a file that was
+    # moved into place may be as old and as long, and new rights leave it as it was.
+    return found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _has_rested(stamp: Stamp) -> bool:
+    """Whether it has been as it is for a while, as after a night without calls."""
+    return stamp != _ABSENT and time.time() - stamp[0] / 1e9 >= LOOK_SECONDS

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.db import DatabaseError
 from django.test import Client
@@ -30,6 +32,14 @@ def test_readyz_without_the_store_is_503(client: Client, settings: Settings) -> 
     use_store(settings, "redis://127.0.0.1:1/0")
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["store"]) == (503, "down")
+
+
+def test_readyz_without_any_table_is_503(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    settings.ROUTES_FILE = tmp_path / "absent.toml"
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["routes"]) == (503, "down")
 
 
 def test_readyz_without_the_ledger_is_503(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,24 @@ from backoffice.proxy.reload import (
     forget_routes,
     routes_problems,
 )
+from backoffice.proxy.route_file import load_routes
+from backoffice.proxy.routes import RouteTable
 
 ONE = '[[route]]\nname = "one"\nupstream = "http://h"\n'
 TWO = '[[route]]\nname = "two"\nupstream = "http://h"\ngroups = ["x"]\n'
 
 
 class Clock:
-    """The monotonic clock, moved by hand."""
+    """The clocks, moved by hand: to the file system it is always the beginning."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 100.0
+        self.now, self.wall = 100.0, time.time()
         monkeypatch.setattr(reload.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(reload.time, "time", lambda: self.wall)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.wall += seconds
 
     def look(self) -> list[str]:
         """The routes at the next look."""
@@ -81,6 +89,51 @@ def test_half_a_file_is_not_taken(file: Path, clock: Clock) -> None:
     route = current_routes().find("two")
     assert route is not None
     assert route.groups == {"x"}
+
+
+def test_the_first_call_after_a_quiet_night_is_judged_by_the_new_table(
+    file: Path, clock: Clock
+) -> None:
+    write(file, TWO)
+    clock.sleep(8 * 3600)
+    assert clock.look() == ["two"]
+
+
+def test_a_file_that_is_being_written_while_it_is_read_is_not_taken(
+    file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(file, ONE.replace("one", "half"))
+    clock.look()
+
+    def reading(path: Path) -> RouteTable:
+        table = load_routes(path)
+        write(file, TWO)
+        return table
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reload, "load_routes", reading)
+        assert clock.look() == ["one"]
+    clock.look()
+    assert clock.look() == ["two"]
+
+
+def test_a_file_that_may_be_read_after_all_is_taken(
+    file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: Path) -> RouteTable:
+        raise RouteTableError(["routes.toml: Permission denied"])
+
+    write(file, TWO)
+    with monkeypatch.context() as patched:
+        patched.setattr(reload, "load_routes", forbidden)
+        clock.look()
+        assert clock.look() == ["one"]
+    assert clock.look() == ["one"]
+    before = file.stat().st_ctime_ns
+    while file.stat().st_ctime_ns == before:
+        file.chmod(0o640)
+    clock.look()
+    assert clock.look() == ["two"]
 
 
 @pytest.mark.parametrize("bad", ["?", '[[route]]\nname = "A"\nupstream = "x"'])
