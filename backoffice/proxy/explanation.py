@@ -6,6 +6,7 @@ an explanation that could differ from the gate would be worse than none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +17,16 @@ from django.conf import settings
 from accounts.profile import SESSION_KEY, StaffProfile
 from backoffice.proxy.errors import Refusal, Refused
 from backoffice.proxy.gate import PROOF_VALUE, Call, decide, own_origin
-from backoffice.proxy.paths import read_target
+from backoffice.proxy.paths import is_proxy_path, read_target
 from backoffice.proxy.reload import current_routes
 from backoffice.proxy.routes import Route
 
+_HOST = re.compile(r"\Ahttps?://[^/?#]*", re.I)
 _PATH_REASONS = {
     "signs": "it holds a sign that has no place in a path, or a bad escape",
     "segments": "some reader finds a dot segment, a backslash, a control sign or a "
     "doubled slash in it",
+    "spelling": "/api/proxy/ itself must be spelled plainly",
     "prefix": "another spelling of it belongs to another route",
     "route": "the route's name must be spelled plainly, without escapes",
     "form": "it is neither a path nor an address of this site",
@@ -89,6 +92,11 @@ def explain(method: str, target: str, profile: StaffProfile | None) -> Explanati
     return Explanation(200, "", why, route, route.address.mount + granted.suffix)
 
 
+def is_for_the_gate(target: str) -> bool:
+    """Whether the gate is asked about this target at all."""
+    return is_proxy_path(_HOST.sub("", target).partition("?")[0])
+
+
 def _own_page() -> Mapping[str, str]:
     return {
         "HTTP_ORIGIN": own_origin(settings.SITE_URL),
@@ -125,15 +133,19 @@ def _why(
     if route is None or profile is None:
         return "No route has this prefix; what is not in the table is refused."
     if refusal is Refusal.NO_METHOD:
-        return f"The route takes {route.allow}" + (
-            "." if route.writes else "; its writes are switched off."
-        )
+        return f"The route takes {route.allow}{_about_method(call.method, route)}."
     what = _key(refused, route)
     asked = route.write_groups if what == "write_groups" else route.groups
     return (
         f"{what} asks for one of: {_list(asked)}; the person is in: "
         f"{_list(profile.groups)}."
     )
+
+
+def _about_method(method: str, route: Route) -> str:
+    if method.upper() in route.methods:
+        return f"; {method} is another method than {method.upper()}"
+    return "" if route.writes else "; its writes are switched off"
 
 
 def _why_admitted(method: str, route: Route, profile: StaffProfile) -> str:

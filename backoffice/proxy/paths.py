@@ -78,7 +78,7 @@ def read_target(target: str, host: str) -> ProxyPath:
     if any(_is_ambiguous(reading) for reading in _readings(path)):
         raise AmbiguousPath("segments")
     if path != PREFIX and not path.startswith(f"{PREFIX}/"):
-        raise AmbiguousPath("prefix")
+        raise AmbiguousPath("spelling")
     route, slash, rest = path[len(PREFIX) + 1 :].partition("/")
     # One spelling per route: `%6dembers` would be a second name for `members`.
     if "%" in route:

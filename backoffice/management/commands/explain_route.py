@@ -6,27 +6,33 @@ from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.sessions import live
 from accounts.sessions.errors import SessionStoreError
 from backoffice.proxy.errors import RouteTableError
-from backoffice.proxy.explanation import Explanation, explain
+from backoffice.proxy.explanation import Explanation, explain, is_for_the_gate
+from backoffice.proxy.paths import PREFIX
 
 PASSES, REFUSED, WRONG_USAGE, STORE_UNREACHABLE = range(4)
 SCHEMA = 1
+# Methods are case-sensitive, and these alone does a browser put in capitals for a page
+# (Fetch, 2.2.1): its `patch` stays `patch`.
+_CAPITALISED = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
 
 
 class Command(BaseCommand):
     requires_system_checks = ()
     help = (
         "Says which rule of the route table decides about a call, and why. "
-        "Exit codes: 0 passes, 1 refused, 2 wrong usage, 3 store unreachable."
+        "Exit codes: 0 passes, 1 refused, 2 wrong usage, 3 the store or the database "
+        "could not be asked."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("method", metavar="METHOD", type=str.upper)
+        parser.add_argument("method", metavar="METHOD", type=_as_sent)
         parser.add_argument("path", metavar="PATH", help="as in /api/proxy/members/42")
         parser.add_argument(
             "--as",
@@ -42,6 +48,11 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not is_for_the_gate(options["path"]):
+            raise CommandError(
+                f"{options['path']!r} is not below {PREFIX}/, where the gate stands.",
+                returncode=WRONG_USAGE,
+            )
         profile = self._profile(options["user"], options["groups"])
         try:
             found = explain(options["method"], options["path"], profile)
@@ -55,13 +66,23 @@ class Command(BaseCommand):
     def _profile(self, name: str | None, groups: str | None) -> StaffProfile | None:
         if name is None:
             return _stranger(groups) if groups is not None else None
-        people = list(User.objects.named(name)[:2])
+        user = self._user(name)
+        if groups is not None:
+            return replace(_of_user(user), groups=_split(groups))
+        return self._newest_profile(user)
+
+    def _user(self, name: str) -> User:
+        try:
+            people = list(User.objects.named(name)[:2])
+        except DatabaseError as error:
+            raise CommandError(
+                "The database cannot be asked. Use --groups without --as.",
+                returncode=STORE_UNREACHABLE,
+            ) from error
         if len(people) != 1:
             how_many = "Nobody is" if not people else "More than one person is"
             raise CommandError(f"{how_many} known as {name!r}.", returncode=WRONG_USAGE)
-        if groups is not None:
-            return replace(_of_user(people[0]), groups=_split(groups))
-        return self._newest_profile(people[0])
+        return people[0]
 
     def _newest_profile(self, user: User) -> StaffProfile:
         try:
@@ -116,6 +137,11 @@ class Command(BaseCommand):
             "why": found.why,
         }
         self.stdout.write(json.dumps(content, ensure_ascii=False))
+
+
+def _as_sent(method: str) -> str:
+    capitals = method.upper()
+    return capitals if capitals in _CAPITALISED else method
 
 
 def _stranger(groups: str) -> StaffProfile:

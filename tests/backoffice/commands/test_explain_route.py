@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 from pytest_django.fixtures import Settings
 
 from accounts import keys
@@ -45,6 +46,11 @@ name = "frozen"
 upstream = "http://h"
 methods = ["GET", "PUT"]
 writes = false
+
+[[route]]
+name = "patched"
+upstream = "http://h"
+methods = ["PATCH"]
 """
 
 
@@ -93,6 +99,9 @@ def test_a_call_that_passes_names_its_rule_and_its_target(
         ("GET %6dembers/ --groups support", Refusal.BAD_PATH, "plainly"),
         ("GET members/%ff --groups support", Refusal.BAD_PATH, "UTF-8"),
         ("GET members/%25252525252541 --groups x", Refusal.BAD_PATH, "more often"),
+        ("GET ../proxy%2Fmembers --groups support", Refusal.BAD_PATH, "dot segment"),
+        ("get members/1 --groups ops", Refusal.NOT_ALLOWED, "one of: support;"),
+        ("patch patched --groups ops", Refusal.NO_METHOD, "another method than PATCH"),
     ],
 )
 def test_every_refusal_says_why(
@@ -134,6 +143,32 @@ def test_an_address_of_another_site_is_explained(
 ) -> None:
     call = ["GET", "http://evil.example/api/proxy/members/1", "--groups", "support"]
     assert "neither a path nor" in explain(capsys, *call)[1]["why"]
+
+
+def test_another_spelling_of_the_gate_s_own_place_is_explained(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call = ["GET", "/api%2Fproxy/members/1", "--groups", "support"]
+    assert "spelled plainly" in explain(capsys, *call)[1]["why"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/admin/", "members/1", "", "/API/proxy/members"]
+)
+def test_the_gate_has_no_say_elsewhere(path: str) -> None:
+    with pytest.raises(CommandError, match="not below /api/proxy/") as caught:
+        call_command("explain_route", "GET", path, "--groups", "support")
+    assert caught.value.returncode == WRONG_USAGE
+
+
+def test_a_database_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(type(User.objects), "named", away)
+    with pytest.raises(CommandError, match="--groups") as caught:
+        call_command("explain_route", "GET", "/api/proxy/members/1", "--as", "kim")
+    assert caught.value.returncode == STORE_UNREACHABLE
 
 
 def test_the_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
