@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from accounts.browser import is_trusted_proxy
 from accounts.sessions import ledger
 from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.fence import stands
 from accounts.sessions.middleware import read_cookie
 from accounts.sessions.store import SessionStore
 from backoffice.proxy.errors import NO_STORE, Refusal, answer
@@ -56,8 +57,14 @@ def fence(request: HttpRequest) -> HttpResponse:
 
 
 def use(request: HttpRequest) -> HttpResponse:
-    """Notes a use of the session in the cookie, as any page would; 401 if it is not."""
+    """Notes a use of the session in the cookie, as any page would; 401 if it is not.
+
+    503 where the store did not take it: it may not have taken a kill either, and the
+    door must ask for the fence before it believes the store again.
+    """
     record = SessionStore(read_cookie(request)).record
+    if not stands():
+        return answer(Refusal.STORE_DOWN)
     return HttpResponse(status=204) if record else answer(Refusal.NO_SESSION)
 
 

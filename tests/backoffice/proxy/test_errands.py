@@ -80,6 +80,19 @@ def test_use_moves_the_expiry(
     assert store.pexpiretime(name) > before
 
 
+def test_use_that_the_store_does_not_take_is_503(
+    client: Client, store: redis.Redis, travel: Travel
+) -> None:
+    client.cookies["session_id"] = str(begin().session_key)
+    travel.shift(TOUCH_SECONDS + 1)
+    try:
+        store.config_set("min-replicas-to-write", 1)
+        assert is_refused(client.post(USE), Refusal.STORE_DOWN)
+    finally:
+        store.config_set("min-replicas-to-write", 0)
+    assert client.post(USE).status_code == 204
+
+
 @pytest.mark.parametrize("errand", [USE, LIVE])
 def test_without_a_live_session_it_is_401(client: Client, errand: str) -> None:
     assert is_refused(client.post(errand), Refusal.NO_SESSION)
