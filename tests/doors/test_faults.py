@@ -193,10 +193,10 @@ def test_not_on_a_connection_that_was_kept_either(
     target = f"/api/proxy/short/{door.act(once)}"
     fields = *proof(door), "Content-Length: 0"
     # As many as there are workers, and more: one of them meets the kept one.
-    for asked in range(1, 9):
+    asked = 0
+    while asked < 8 and not resets:
         door.ask(target, *fields, key=lasting_key, method=method)
-        if resets:
-            break
+        asked += 1
     assert resets == 1
     assert len(heard) == asked
 
