@@ -28,6 +28,8 @@ class Refusal(Enum):
     """
 
     BAD_HOST = 400, "bad-host", "This host name is not served here."
+    # Said at nginx; elsewhere the web server refuses such a head in its own words.
+    BAD_HEAD = 400, "bad-head", "The head can be read in more than one way."
     BAD_PATH = 400, "bad-path", "The path can be read in more than one way."
     BODY_CUT_SHORT = 400, "body-cut-short", "The body ended before its length."
     NO_SESSION = 401, "no-session", ""

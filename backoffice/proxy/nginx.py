@@ -129,6 +129,12 @@ class Nginx:
             # Not require(), which costs each call a way out of machine code.
             call = f'package.loaded["backoffice.{self.door}"].access("{name}")'
             yield f"access_by_lua_block {{ {call} }}"
+            yield from self._look()
+
+    def _look(self) -> Iterator[str]:
+        if self.lua and self.door is Door.CHECK:
+            call = 'package.loaded["backoffice.check"].look()'
+            yield f"rewrite_by_lua_block {{ {call} }}"
 
     def _nowhere(self) -> Iterator[str]:
         """What names no route is put before the gate all the same, and never passes."""
@@ -140,11 +146,11 @@ class Nginx:
     def _location(self, route: Rules) -> Iterator[str]:
         upstream, timeouts = route["upstream"], route["timeouts"]
         answers = self.rules["response_headers"]
-        cache = answers["cache_control"][route["cache"]]
+        # A refusal in Lua is made in this same place, and is never kept.
+        kept = "no-store" if self.lua else route["cache"]
         dropped = set(answers["drop"]) - set(route["response_headers"]) - MADE_BY_NGINX
         yield from self._judge(route["name"])
-        # A refusal by the script is made in this same place, and is never kept.
-        yield f'set $gate_cache "{cache if self.door is Door.CHECK else "no-store"}";'
+        yield f'set $gate_cache "{answers["cache_control"][kept]}";'
         yield f"include {self.folder}/route.conf;"
         for name in sorted(dropped | set(route["hide_headers"])):
             yield f"proxy_hide_header {name};"
@@ -206,6 +212,7 @@ class Nginx:
             yield f"    include {self.snippets}/script-too-large.conf;"
             yield f"    include {self.folder}/fields.conf;"
         else:
+            yield from (f"    {line}" for line in self._look())
             yield f"    include {self.snippets}/check-route.conf;"
             yield f"    include {self.snippets}/check-too-large.conf;"
 

@@ -37,7 +37,7 @@ http {{
     server_tokens off;
     include {made}/http.conf;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port} {protocol};
         server_name _;
         include {made}/server.conf;
         location / {{
@@ -58,13 +58,14 @@ def running_nginx(
     door: str,
     *options: str,
     modules: tuple[str, ...] = nginx.MODULES,
+    protocol: str = "",
 ) -> Iterator[str]:
     """Starts nginx with this door before the site; gives its address."""
     port = lasting_port()
     folder.mkdir(parents=True, exist_ok=True)
     site_port = int(urlsplit(site.url).port or 0)
     where = site.manage, folder, port, door, site_port
-    command = nginx_command(*where, *options, modules=modules)
+    command = nginx_command(*where, *options, modules=modules, protocol=protocol)
     child = Child("nginx", command, log=folder / "output.log")
     try:
         wait_until(lambda: not child.is_alive() or listens(port), START_SECONDS)
@@ -82,6 +83,7 @@ def nginx_command(
     site_port: int,
     *options: str,
     modules: tuple[str, ...] = nginx.MODULES,
+    protocol: str = "",
 ) -> list[str]:
     """Writes everything that this nginx reads into `folder`; how to start it."""
     found = nginx.find()
@@ -94,7 +96,7 @@ def nginx_command(
     # Workers of a root master become another user, who may not read our folders.
     user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
     values = {"modules": loaded, "user": user, "folder": folder, "made": made}
-    config.write_text(CONFIG.format(**values, port=port))
+    config.write_text(CONFIG.format(**values, port=port, protocol=protocol))
     return [program, "-p", str(folder), "-c", str(config), "-e", f"{folder}/error.log"]
 
 

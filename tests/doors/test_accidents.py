@@ -39,12 +39,14 @@ STEPS = {
     "clock.now": READ,
     "crypto.open": READ,
     "fence.standing": READ,
+    "head.look": READ,
     "hops.end_here": READ,
     "hops.is_last": ("/api/proxy/echo/", "OPTIONS"),
     "hosts.is_own_origin": WRITE,
     "hosts.is_served": READ,
     "identity.fields": READ,
     "identity.token": SIGNED,
+    "passage.begin": READ,
     "paths.folded": FOLDED,
     "paths.read": READ,
     "record.ids": READ,
@@ -69,6 +71,7 @@ STEPS = {
 ELSEWHERE = {
     *(
         "check.access",
+        "check.look",
         "config.load",
         "store.fail",
         "resp.command",
@@ -77,7 +80,7 @@ ELSEWHERE = {
         "crypto.signer",
         "fence.lower",
     ),
-    *("fence.raise", "hops.need_a_head", "refusals.last_hop", "script.too_large"),
+    *("fence.raise", "answers.clean", "refusals.last_hop", "script.too_large"),
     *("site.call", "watch.forget"),
 }
 

@@ -237,8 +237,6 @@ def test_without_a_session_nobody_learns_a_limit(door: Door) -> None:
 
 
 def test_a_header_that_is_too_large_is_refused(door: Door, lasting_key: str) -> None:
-    if door.name == "check":
-        pytest.skip("plain nginx has one limit for all routes (docs/doors.md)")
     answer = door.ask(TARGET, f"X-Long: {'x' * 4100}", key=lasting_key)
     assert is_refused(answer, Refusal.HEADER_TOO_LARGE)
 

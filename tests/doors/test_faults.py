@@ -28,7 +28,6 @@ from tests.fakes.upstream import (
 READ_SECONDS, TOTAL_SECONDS, GRACE_SECONDS = 1.5, 3.0, 2.5
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-LIE = HEAD + b"Content-Length: 5\r\n\r\nhello" + answer(body=b"planted")
 
 Act = Callable[[Talk], bool | None]
 
@@ -67,36 +66,80 @@ def test_an_upstream_that_talks_garbage_is_down(
 
 
 READINGS = {
-    "no-status": b"hello",
-    "other-protocol": b"HTTP/2 banana\r\n\r\nhello",
     "two-lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     "length-in-words": HEAD + b"Content-Length: five\r\n\r\nhello",
+    "length-with-a-sign": HEAD + b"Content-Length: +5\r\n\r\nhello",
+    "length-with-a-base": HEAD + b"Content-Length: 0x5\r\n\r\nhello",
     "two-framings": HEAD
     + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+    "chunks-and-a-length": CHUNKED[:-2]
+    + b"Content-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     "other-coding": HEAD
     + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "coding-and-length": HEAD
+    + b"Transfer-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
     "unasked-upgrade": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\nhello",
 }
+STATUS = {"no-status": b"hello", "other-protocol": b"HTTP/2 banana\r\n\r\nhello"}
 
 
 @pytest.mark.parametrize("sent", READINGS.values(), ids=READINGS.keys())
-def test_a_head_with_two_readings_is_down_or_harms_nobody_else(
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_head_with_two_readings_is_down(
+    door: Door, lasting_key: str, sent: bytes, method: str
+) -> None:
+    found = outcome(door, lasting_key, lying(sent), method=method)
+    assert (found.status, found.word) == (502, "upstream-down")
+    assert method == "HEAD" or is_refused(found, Refusal.UPSTREAM_DOWN)
+    harms_nobody_else(door, lasting_key)
+
+
+@pytest.mark.parametrize("sent", STATUS.values(), ids=STATUS.keys())
+def test_an_answer_without_a_status_line_is_down_or_cut(
     door: Door, lasting_key: str, sent: bytes
 ) -> None:
-    """nginx has one reading of its own for each of these (docs/doors.md)."""
+    """To nginx it is HTTP/0.9, and then so is what it can say itself."""
+    found = outcome(door, lasting_key, lying(sent))
+    if door.name == "embedded":
+        assert is_refused(found, Refusal.UPSTREAM_DOWN)
+    else:
+        assert (found.status, found.head, found.body) == (0, "", b"")
+    harms_nobody_else(door, lasting_key)
 
-    def lying(talk: Talk) -> None:
+
+def lying(sent: bytes) -> Act:
+    def act(talk: Talk) -> None:
         talk.say(sent + answer(body=b"planted"))
         # The connection stays open, for whoever would use it again.
         talk.is_gone(within=1)
 
-    found = outcome(door, lasting_key, lying)
-    if door.name == "embedded":
-        assert is_refused(found, Refusal.UPSTREAM_DOWN)
-    assert found.status == 0 or found.all("X-Content-Type-Options") == ["nosniff"]
+    return act
+
+
+def harms_nobody_else(door: Door, key: str) -> None:
     for _ in range(8):
-        after = door.ask("/api/proxy/short/", key=lasting_key)
+        after = door.ask("/api/proxy/short/", key=key)
         assert (after.status, after.content) == (200, b"hello")
+
+
+def test_an_interim_answer_is_not_taken_for_the_answer(
+    door: Door, lasting_key: str
+) -> None:
+    """nginx would hand out the real one as the other's body, past every rule."""
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    real = answer(fields=[("Set-Cookie", "session_id=planted")], body=b"hello")
+    found = outcome(door, lasting_key, closing(hints + real))
+    if door.name == "embedded":
+        assert (found.status, found.content) == (200, b"hello")
+    else:
+        assert is_refused(found, Refusal.UPSTREAM_DOWN)
+    assert b"planted" not in found.head.encode() + found.body
+
+
+def test_a_length_beside_its_zeros_is_one_length(door: Door, lasting_key: str) -> None:
+    sent = HEAD + b"Content-Length: 005\r\n\r\nhello"
+    found = outcome(door, lasting_key, closing(sent))
+    assert (found.status, found.content) == (200, b"hello")
 
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Ty"])
@@ -135,14 +178,10 @@ def test_half_an_answer_never_looks_whole(
 
 
 def test_more_than_was_announced_is_nobody_s(door: Door, lasting_key: str) -> None:
-    def lying(talk: Talk) -> None:
-        talk.say(LIE)
-        # The connection stays open, for whoever would use it again.
-        talk.is_gone(within=1)
-
-    found = [outcome(door, lasting_key, lying)]
-    found += [door.ask("/api/proxy/short/", key=lasting_key) for _ in range(8)]
-    assert [(one.status, one.content) for one in found] == [(200, b"hello")] * 9
+    sent = HEAD + b"Content-Length: 5\r\n\r\nhello"
+    found = outcome(door, lasting_key, lying(sent))
+    assert (found.status, found.content) == (200, b"hello")
+    harms_nobody_else(door, lasting_key)
 
 
 def test_an_answer_that_never_ends_has_an_end(door: Door, lasting_key: str) -> None:

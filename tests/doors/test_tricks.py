@@ -144,14 +144,6 @@ def test_any_other_cookie_is_refused_without_a_trace(
     assert door.seen == seen
 
 
-def test_a_cookie_on_a_second_line_passes_at_the_script_alone(
-    door: Door, lasting_key: str
-) -> None:
-    """No browser sends two (RFC 6265, 5.4); docs/doors.md says what comes of them."""
-    answer = door.ask("/api/proxy/echo/", "Cookie: theme=dark", key=lasting_key)
-    assert answer.status == (200 if door.name == "script" else 401)
-
-
 def test_a_key_in_the_address_is_no_session(door: Door, lasting_key: str) -> None:
     target = f"/api/proxy/echo/?{COOKIE}={lasting_key}"
     assert door.ask(target).status == 401
@@ -192,25 +184,6 @@ def test_framing_that_means_two_things_is_refused(
     )
     assert 400 <= answer.status < 600 or answer.status == 0
     assert door.seen == seen
-
-
-def test_a_bare_line_feed_is_refused_or_becomes_a_line_end(
-    door: Door, lasting_key: str
-) -> None:
-    seen = door.seen
-    lines = [
-        "GET /api/proxy/echo/ HTTP/1.1",
-        f"Host: {door.host}",
-        f"Cookie: session_id={lasting_key}",
-        "Connection: close",
-    ]
-    answer = door.send("\n".join([*lines, "", ""]).encode())
-    if door.name == "embedded":
-        assert (answer.status, door.seen) == (400, seen)
-    else:
-        # nginx takes them for line ends, and writes proper ones itself.
-        assert (answer.status, door.seen) == (200, seen + 1)
-        assert b"\n" not in door.house.upstream.last.head.replace(b"\r\n", b"")
 
 
 def test_two_hosts_are_refused(door: Door, lasting_key: str) -> None:

@@ -24,8 +24,9 @@ NOT_WITHOUT_LUA = (
     "keep to `total_timeout`",
     "keep to a route's `max_header`: nginx has one limit for all",
     "count `Max-Forwards`",
-    "refuse an answer that has no status line",
-    "keep to itself the fields that a client's `Connection` names",
+    "refuse a head with bare line feeds, or with lines that are no fields",
+    "refuse an answer of 1xx, of two lengths, or without a status line",
+    "drop the fields that `Connection` names, either way",
 )
 
 

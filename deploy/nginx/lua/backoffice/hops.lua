@@ -11,11 +11,10 @@ local plain = {
     ["content-length"] = true, ["transfer-encoding"] = true, expect = true,
 }
 
--- Takes away what the Connection field names (RFC 9110, 7.6.1). Fields of ours are set
+-- Takes away what these lines of Connection name (RFC 9110, 7.6.1). Fields of ours are set
 -- later, so none can be taken that way.
-function _M.end_here()
-    local named = var.http_connection
-    if not named or plain[lower(named)] then return end
+function _M.end_here(lines)
+    if lines == 0 or lines == 1 and plain[lower(var.http_connection)] then return end
     local every = req.get_headers().connection
     if type(every) == "table" then every = table.concat(every, ",") end
     for name in gmatch(every or "", "[^%s,]+") do
@@ -30,13 +29,6 @@ function _M.is_last()
     if tonumber(left) == 0 then return true end
     req.set_header("Max-Forwards", string.format("%d", tonumber(left) - 1))
     return false
-end
-
--- In header_filter_by_lua. What an upstream says without a status line is HTTP/0.9 to
--- nginx: it would pass as it is, past every rule about fields, and a browser might find
--- a head of its own in it.
-function _M.need_a_head()
-    if req.http_version() < 1 then return ngx.exit(ngx.ERROR) end
 end
 
 return _M

@@ -2,9 +2,10 @@
 -- steps in the same order, and the same answers. No Python is asked on the way.
 
 local config = require "backoffice.config"
-local hops = require "backoffice.hops"
+local head = require "backoffice.head"
 local hosts = require "backoffice.hosts"
 local identity = require "backoffice.identity"
+local passage = require "backoffice.passage"
 local paths = require "backoffice.paths"
 local record = require "backoffice.record"
 local refusals = require "backoffice.refusals"
@@ -19,13 +20,12 @@ local find, lower, sub = string.find, string.lower, string.sub
 local byte, match = string.byte, string.match
 
 local _M = {}
-local cookie, proof_value, code, caches
+local cookie, proof_value, code
 
 -- Reads the rules; in init_by_lua, so that a mistake stops the start.
 function _M.start(path)
     local rules = config.load(path)
     cookie, proof_value = rules.gate.cookie, rules.gate.proof.value
-    caches = rules.response_headers.cache_control
     code = {}
     for _, destination in ipairs(rules.gate.code_destinations) do code[destination] = true end
     site.start(rules.door)
@@ -37,12 +37,12 @@ function _M.start(path)
     routes.start(rules)
     identity.start(rules)
     refusals.start(rules)
+    passage.start(rules)
 end
 
 -- The target as it stood on the request line, less the host of an absolute one. Nil when
 -- that host is another than the one in the Host field: $request_uri would hide it.
-local function target(host)
-    local request = var.request
+local function target(request, host)
     local first = find(request, " ", 1, true)
     local last = find(request, " ", first + 1, true) or #request + 1
     local found = sub(request, first + 1, last - 1)
@@ -83,15 +83,15 @@ end
 
 -- The record and the route of a call that may pass; else nil, the word of the refusal
 -- and the route that it is about.
-local function judge(chosen)
+local function judge(chosen, request, cookie_lines)
     local host = var.http_host
     if not host or not hosts.is_served(host) then return nil, "bad-host" end
-    local raw = target(host)
+    local raw = target(request, host)
     local path = raw and paths.read(raw)
     if not path then return nil, "bad-path" end
 
-    local cookies = var.http_cookie
-    local key = cookies and record.key_in(cookies, cookie)
+    -- No browser sends two lines (RFC 6265, 5.4), and readers join them in different ways.
+    local key = cookie_lines == 1 and record.key_in(var.http_cookie, cookie)
     if not key then return nil, "no-session" end
     local found, unknown = session.live(key)
     if not found then return nil, unknown and "store-down" or "no-session" end
@@ -120,7 +120,10 @@ end
 
 -- Answers a call whose body nginx has refused for its length.
 function _M.too_large()
-    local found, word, route = judge(nil)
+    local request = var.request
+    local flaw, cookie_lines = head.look(request, tonumber(var.request_length))
+    if flaw then return refusals.answer(flaw) end
+    local found, word, route = judge(nil, request, cookie_lines)
     return refusals.answer(found and "body-too-large" or word, not found and route or nil)
 end
 
@@ -129,20 +132,17 @@ end
 -- (ASVS 16.5.3): nginx makes a 500 of an error, and server.conf our answer of that. A
 -- pcall would do the same, but what comes after it is never made machine code.
 function _M.access(name)
-    local found, route, key, upgrade = judge(name)
+    local request, length = var.request, tonumber(var.request_length)
+    local flaw, cookie_lines, connection_lines = head.look(request, length)
+    if flaw then return refusals.answer(flaw) end
+    local found, route, key, upgrade = judge(name, request, cookie_lines)
     if not found then return refusals.answer(route, key) end
-    if tonumber(var.request_length) > route.max_header then
-        return refusals.answer("header-too-large")
-    end
-    hops.end_here()
-    if get_method() == "OPTIONS" and hops.is_last() then return refusals.last_hop(route) end
-    if route.cache ~= "no-store" then var.gate_cache = caches[route.cache] end
     if route.identity == "headers" then
         var.staff_session = identity.fields(found)
     elseif route.identity == "token" then
         var.staff_token = identity.token(found, route.audience)
     end
-    watch.follow(key, not upgrade and route.timeouts.total or nil)
+    return passage.begin(route, key, upgrade, length, connection_lines)
 end
 
 return _M
