@@ -14,10 +14,20 @@ from collections.abc import Iterable
 from backoffice.proxy.paths import PREFIX
 
 _VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
-_SECONDS = re.compile(r"-?\d{1,10}")
+_SECONDS = re.compile(r"-?[0-9]{1,10}")
 _MOST_BYTES = 4096
 # What a browser believes only of a secure origin, so no neighbour can plant it.
 _SECURE = "__Secure-"
+
+
+def lead_of(route: str, https: bool) -> str:
+    """What stands before the upstream's own name of each cookie."""
+    return f"{_SECURE if https else ''}{route}."
+
+
+def end_of(prefix: str, https: bool) -> str:
+    """The attributes that are ours, for every cookie of a route."""
+    return f"Path={PREFIX}/{prefix}; HttpOnly; SameSite=Lax" + "; Secure" * https
 
 
 def to_browser(
@@ -32,14 +42,13 @@ def to_browser(
     Of the attributes only the life is the upstream's; Domain, Path and SameSite are
     ours. What is not allowed or not well-formed (RFC 6265, 4.1.1) is left out.
     """
-    lead = f"{_SECURE if https else ''}{route}."
-    ours = f"Path={PREFIX}/{prefix}; HttpOnly; SameSite=Lax" + "; Secure" * https
+    lead, end = lead_of(route, https), end_of(prefix, https)
     kept = []
     for line in received:
-        pair, *attributes = (part.strip() for part in line.split(";"))
+        pair, *attributes = (part.strip(" \t") for part in line.split(";"))
         name, mark, value = pair.partition("=")
         if mark and name in allowed and _VALUE.fullmatch(value):
-            kept.append("; ".join([f"{lead}{name}={value}", *_life(attributes), ours]))
+            kept.append("; ".join([f"{lead}{name}={value}", *_life(attributes), end]))
     # Browsers drop longer ones anyway, some of them together with our own.
     return [cookie for cookie in kept if len(cookie) <= _MOST_BYTES]
 
@@ -49,10 +58,10 @@ def to_upstream(sent: str, allowed: frozenset[str], route: str, https: bool) -> 
 
     Of two with one name both are left out; see sessions.middleware.read_cookie.
     """
-    lead = f"{_SECURE if https else ''}{route}."
+    lead = lead_of(route, https)
     found: dict[str, list[str]] = {}
     for part in sent.split(";"):
-        name, _, value = part.strip().partition("=")
+        name, _, value = part.strip(" \t").partition("=")
         own = name.removeprefix(lead)
         if own != name and own in allowed and _VALUE.fullmatch(value):
             found.setdefault(own, []).append(value)
@@ -64,6 +73,7 @@ def to_upstream(sent: str, allowed: frozenset[str], route: str, https: bool) -> 
 def _life(attributes: Iterable[str]) -> list[str]:
     for attribute in attributes:
         name, _, value = attribute.partition("=")
-        if name.strip().lower() == "max-age" and _SECONDS.fullmatch(value.strip()):
-            return [f"Max-Age={value.strip()}"]
+        value = value.strip(" \t")
+        if name.strip(" \t").lower() == "max-age" and _SECONDS.fullmatch(value):
+            return [f"Max-Age={value}"]
     return []

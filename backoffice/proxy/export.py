@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from backoffice.proxy import gate, header_names, headers, paths
+from backoffice.proxy import cookies, gate, header_names, headers, paths
 from backoffice.proxy.errors import GATE_HEADER, NO_STORE, Refusal
 from backoffice.proxy.route_values import SAFE
 from backoffice.proxy.routes import Route, RouteTable
@@ -93,5 +93,7 @@ def _route(route: Route) -> dict[str, Any]:
         "response_headers": sorted(route.response_headers),
         "hide_headers": sorted(route.hide_headers),
         "cookies": sorted(route.cookies),
+        "cookie_lead": cookies.lead_of(route.name, settings.SERVED_OVER_HTTPS),
+        "cookie_end": cookies.end_of(route.prefix, settings.SERVED_OVER_HTTPS),
         "cache": route.cache.value,
     }

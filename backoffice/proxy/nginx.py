@@ -108,7 +108,8 @@ class Nginx:
     def _server(self) -> Iterator[str]:
         prefix = self.rules["gate"]["prefix"]
         for route in self.rules["routes"]:
-            _refuse_what_nginx_cannot(route)
+            if not self.lua:
+                _refuse_what_needs_lua(route)
             path = f"{prefix}/{route['prefix']}"
             yield from self._locations(path, self._location(route))
         yield from self._locations(prefix, self._nowhere())
@@ -131,6 +132,19 @@ class Nginx:
             yield f"access_by_lua_block {{ {call} }}"
             yield from self._look()
 
+    def _cookies(self, route: Rules | None) -> Iterator[str]:
+        """Its cookies either way, and the rest of what Lua sees to in an answer."""
+        clean, sent = "clean()", '""'
+        if route and route["cookies"]:
+            clean, sent = f'clean_with_cookies("{route["name"]}")', "$gate_cookies"
+            yield 'set $gate_cookies "";'
+        else:
+            yield "proxy_hide_header Set-Cookie;"
+        yield f"proxy_set_header Cookie {sent};"
+        if self.lua:
+            call = f'package.loaded["backoffice.answers"].{clean}'
+            yield f"header_filter_by_lua_block {{ {call} }}"
+
     def _look(self) -> Iterator[str]:
         if self.lua and self.door is Door.CHECK:
             call = 'package.loaded["backoffice.check"].look()'
@@ -140,6 +154,7 @@ class Nginx:
         """What names no route is put before the gate all the same, and never passes."""
         yield 'set $gate_cache "no-store";'
         yield from self._judge("")
+        yield from self._cookies(None)
         yield f"include {self.folder}/route.conf;"
         yield "proxy_pass http://127.0.0.1:1/;"
 
@@ -148,11 +163,13 @@ class Nginx:
         answers = self.rules["response_headers"]
         # A refusal in Lua is made in this same place, and is never kept.
         kept = "no-store" if self.lua else route["cache"]
-        dropped = set(answers["drop"]) - set(route["response_headers"]) - MADE_BY_NGINX
+        shown = {*route["response_headers"], *MADE_BY_NGINX, "set-cookie"}
+        hidden = {*answers["drop"]} - shown | {*route["hide_headers"]}
         yield from self._judge(route["name"])
+        yield from self._cookies(route)
         yield f'set $gate_cache "{answers["cache_control"][kept]}";'
         yield f"include {self.folder}/route.conf;"
-        for name in sorted(dropped | set(route["hide_headers"])):
+        for name in sorted(hidden):
             yield f"proxy_hide_header {name};"
         yield f"proxy_connect_timeout {duration(timeouts['connect'])};"
         yield f"proxy_read_timeout {duration(timeouts['read'])};"
@@ -217,12 +234,12 @@ class Nginx:
             yield f"    include {self.snippets}/check-too-large.conf;"
 
 
-def _refuse_what_nginx_cannot(route: Rules) -> None:
+def _refuse_what_needs_lua(route: Rules) -> None:
     if route["cookies"]:
         place = route["places"].get("cookies", route["place"])
         raise DoorError(
-            f"{place}: {route['name']}: cookies: an nginx door cannot keep an "
-            "upstream's cookies apart; leave this route to door 1"
+            f"{place}: {route['name']}: cookies: nginx without Lua cannot keep an "
+            "upstream's cookies apart; leave this route to another door"
         )
 
 

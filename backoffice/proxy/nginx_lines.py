@@ -92,8 +92,10 @@ def sent_fields(rules: Rules) -> Iterator[str]:
     """Takes from the client whatever could pass for our word."""
     prefixes = [p for p in rules["drop_prefixes"] if p != _NEEDED_PREFIX]
     yield f"more_clear_input_headers {' '.join(f'{p}*' for p in prefixes)};"
-    ours = {name.lower() for name in IDENTITY} | {"x-request-id"} | MADE_BY_NGINX
-    dropped = [name.title() for name in rules["drop"] if name not in ours]
+    ours = {name.lower() for name in IDENTITY} | {"x-request-id", "cookie"}
+    dropped = [
+        name.title() for name in rules["drop"] if name not in ours | MADE_BY_NGINX
+    ]
     for name in [*dropped, *_BROWSER_CLAIMS]:
         yield f'proxy_set_header {name} "";'
     for name, variable in IDENTITY.items():

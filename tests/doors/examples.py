@@ -24,7 +24,7 @@ from tests.journeys.site import ROOT
 
 DEPLOY = ROOT / "deploy"
 # Upstreams of a kind that the examples do not show.
-NOT_SHOWN = {"socket", "secure", "doubtful", "unaccepting"}
+NOT_SHOWN = {"socket", "secure", "doubtful", "unaccepting", "themed"}
 
 
 @dataclass(frozen=True, slots=True)

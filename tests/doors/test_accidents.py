@@ -37,6 +37,7 @@ REFUSED = ("/api/proxy/reports/", "GET")
 # Each function that a call goes through, and a call that does.
 STEPS = {
     "clock.now": READ,
+    "cookies.to_upstream": ("/api/proxy/crm/themed/", "GET"),
     "crypto.open": READ,
     "fence.standing": READ,
     "head.look": READ,
@@ -80,7 +81,14 @@ ELSEWHERE = {
         "crypto.signer",
         "fence.lower",
     ),
-    *("fence.raise", "answers.clean", "refusals.last_hop", "script.too_large"),
+    *(
+        "fence.raise",
+        "answers.clean",
+        "answers.clean_with_cookies",
+        "cookies.to_browser",
+        "refusals.last_hop",
+        "script.too_large",
+    ),
     *("site.call", "watch.forget"),
 }
 

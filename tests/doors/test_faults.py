@@ -26,7 +26,7 @@ from tests.fakes.upstream import (
 
 # The limits of the route `short`, and a second of patience for this machine.
 READ_SECONDS, TOTAL_SECONDS, GRACE_SECONDS = 1.5, 3.0, 2.5
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Inner: 1\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 Act = Callable[[Talk], bool | None]
@@ -90,6 +90,7 @@ def test_a_head_with_two_readings_is_down(
 ) -> None:
     found = outcome(door, lasting_key, lying(sent), method=method)
     assert (found.status, found.word) == (502, "upstream-down")
+    assert (found.all("X-Inner"), found.all("Upgrade")) == ([], [])
     assert method == "HEAD" or is_refused(found, Refusal.UPSTREAM_DOWN)
     harms_nobody_else(door, lasting_key)
 
@@ -134,6 +135,7 @@ def test_an_interim_answer_is_not_taken_for_the_answer(
     else:
         assert is_refused(found, Refusal.UPSTREAM_DOWN)
     assert b"planted" not in found.head.encode() + found.body
+    assert found.all("Link") == []
 
 
 def test_a_length_beside_its_zeros_is_one_length(door: Door, lasting_key: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,14 +26,15 @@ from tests.doors import (
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Door, House
 from tests.doors.server import running_nginx
-from tests.doors.test_deployment import DOCS, manage
+from tests.doors.test_deployment import DOCS, manage, without_cookies
 
 
 @pytest.fixture(scope="module")
 def door(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("plain")
-    options, modules = ("check", "--without-lua"), nginx.MODULES_WITHOUT_LUA
-    with running_nginx(house.site, folder, *options, modules=modules) as address:
+    site, options = without_cookies(house, folder), ("check", "--without-lua")
+    modules = nginx.MODULES_WITHOUT_LUA
+    with running_nginx(site, folder, *options, modules=modules) as address:
         yield Door(house, "plain", address)
 
 
@@ -50,7 +52,8 @@ def tunnel(door: Door) -> Door:
 def test_the_command_and_the_page_say_what_this_door_does_not_do(
     house: House, tmp_path: Path
 ) -> None:
-    found = manage(house, {}, str(tmp_path), "--door", "check", "--without-lua")
+    plain = replace(house, site=without_cookies(house, tmp_path))
+    found = manage(plain, {}, str(tmp_path), "--door", "check", "--without-lua")
     said = re.findall(r"^- (.+)$", found.stderr, re.MULTILINE)
     section = DOCS.read_text(encoding="utf-8").partition("### Without Lua")[2]
     listed = re.findall(r"^- (.+)$", section.partition("\n#")[0], re.MULTILINE)

@@ -53,6 +53,13 @@ response_headers = ["x-runtime"]
 hide_headers = ["x-inner"]
 
 [[route]]
+name = "themed"
+prefix = "crm/themed"
+upstream = "{url}"
+identity = "none"
+cookies = ["theme", "tab"]
+
+[[route]]
 name = "slow"
 upstream = "{url}"
 read_timeout = 0.5

@@ -27,6 +27,7 @@ NOT_WITHOUT_LUA = (
     "refuse a head with bare line feeds, or with lines that are no fields",
     "refuse an answer of 1xx, of two lengths, or without a status line",
     "drop the fields that `Connection` names, either way",
+    "let an upstream have `cookies`: a table that names some is refused",
 )
 
 

@@ -1,14 +1,17 @@
 -- What of an upstream's answer nginx's own directives let pass and the gate does not:
 -- proxy/answer_head.py and proxy/headers.py once more. In header_filter_by_lua.
 
+local cookies = require "backoffice.cookies"
+local routes = require "backoffice.routes"
+
 local var, header, exit, get_headers = ngx.var, ngx.header, ngx.exit, ngx.resp.get_headers
 local lower, gsub, gmatch, tonumber, pairs = string.lower, string.gsub, string.gmatch, tonumber, pairs
 
 local DOWN = 502
--- What upstreams say all the time, and what nginx says itself.
+-- What upstreams say all the time, and what is seen to elsewhere.
 local PLAIN = {
     close = true, ["keep-alive"] = true, upgrade = true, connection = true,
-    ["transfer-encoding"] = true,
+    ["transfer-encoding"] = true, ["set-cookie"] = true,
 }
 
 local _M = {}
@@ -52,6 +55,12 @@ function _M.clean()
     if not is_final(status) or not has_one_length() then return exit(DOWN) end
     local named = var.upstream_http_connection
     if named and not PLAIN[lower(named)] then end_here(named) end
+end
+
+-- The same for a route that lets its upstream have cookies.
+function _M.clean_with_cookies(name)
+    header["Set-Cookie"] = cookies.to_browser(header["Set-Cookie"], routes.by_name[name])
+    return _M.clean()
 end
 
 return _M

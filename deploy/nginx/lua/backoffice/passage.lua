@@ -1,6 +1,7 @@
 -- What becomes of a call that has passed the gate, at both doors with Lua.
 
 require "backoffice.answers"
+local cookies = require "backoffice.cookies"
 local hops = require "backoffice.hops"
 local refusals = require "backoffice.refusals"
 local watch = require "backoffice.watch"
@@ -21,6 +22,7 @@ function _M.begin(route, key, is_websocket, length, connection_lines)
     if length > route.max_header then return refusals.answer("header-too-large") end
     hops.end_here(connection_lines)
     if get_method() == "OPTIONS" and hops.is_last() then return refusals.last_hop(route) end
+    if route.cookies[1] then var.gate_cookies = cookies.to_upstream(var.http_cookie, route) end
     if route.cache ~= "no-store" then var.gate_cache = caches[route.cache] end
     watch.follow(key, not is_websocket and route.timeouts.total or nil)
 end

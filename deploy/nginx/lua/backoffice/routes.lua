@@ -23,6 +23,7 @@ function _M.start(rules)
         _M.by_name[route.name] = route
         route.allow = table.concat(route.methods, ", ")
         route.takes = set_of(route.methods)
+        route.takes_cookie = set_of(route.cookies)
     end
 end
 
