@@ -13,12 +13,13 @@ from enum import StrEnum
 
 from django.conf import settings
 
-from backoffice.proxy.errors import DoorError
+from backoffice.proxy.errors import NO_STORE, DoorError
 from backoffice.proxy.nginx_lines import (
     IDENTITY,
     MADE_BY_NGINX,
     Rules,
     duration,
+    kept_answers,
     late_refusal,
     quoted,
     refusal_bodies,
@@ -87,6 +88,7 @@ class Nginx:
             yield from route_upstream(route)
             yield from target_map(self.rules["gate"]["prefix"], route)
         yield from refusal_bodies(self.rules["refusals"])
+        yield from kept_answers(self.rules["response_headers"]["cache_control"])
         if self.lua:
             yield f'lua_package_path "{self.snippets}/lua/?.lua;;";'
             yield "lua_shared_dict backoffice 4m;"
@@ -152,7 +154,7 @@ class Nginx:
 
     def _nowhere(self) -> Iterator[str]:
         """What names no route is put before the gate all the same, and never passes."""
-        yield 'set $gate_cache "no-store";'
+        yield f"add_header Cache-Control {NO_STORE} always;"
         yield from self._judge("")
         yield from self._cookies(None)
         yield f"include {self.folder}/route.conf;"
@@ -161,13 +163,12 @@ class Nginx:
     def _location(self, route: Rules) -> Iterator[str]:
         upstream, timeouts = route["upstream"], route["timeouts"]
         answers = self.rules["response_headers"]
-        # A refusal in Lua is made in this same place, and is never kept.
-        kept = "no-store" if self.lua else route["cache"]
         shown = {*route["response_headers"], *MADE_BY_NGINX, "set-cookie"}
         hidden = {*answers["drop"]} - shown | {*route["hide_headers"]}
         yield from self._judge(route["name"])
         yield from self._cookies(route)
-        yield f'set $gate_cache "{answers["cache_control"][kept]}";'
+        cache = NO_STORE if route["cache"] == NO_STORE else "$gate_kept"
+        yield f"add_header Cache-Control {cache} always;"
         yield f"include {self.folder}/route.conf;"
         for name in sorted(hidden):
             yield f"proxy_hide_header {name};"

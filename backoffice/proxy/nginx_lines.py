@@ -9,6 +9,8 @@ from typing import Any
 
 from django.conf import settings
 
+from backoffice.proxy.errors import NO_STORE
+
 Rules = dict[str, Any]
 
 CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
@@ -127,6 +129,19 @@ def refusal_bodies(refusals: Rules) -> Iterator[str]:
     for word, refusal in refusals.items():
         if refusal["detail"]:
             yield f"    {word} '{problem(word, refusal)}';"
+    yield "}"
+
+
+def kept_answers(values: Rules) -> Iterator[str]:
+    """What a browser may do with an answer on a route where it may keep some.
+
+    Nothing with a refusal of ours, before which no upstream was asked, and nothing with
+    what the upstream itself would not have kept.
+    """
+    yield 'map "$upstream_status $upstream_http_cache_control" $gate_kept {'
+    yield f'    default "{values["revalidate"]}";'
+    yield f'    "~^ " {values["no-store"]};'
+    yield f'    "~*{NO_STORE}" {values["no-store"]};'
     yield "}"
 
 

@@ -11,6 +11,7 @@ import requests
 from backoffice.proxy.errors import Refusal
 from backoffice.proxy.identity_token import ALGORITHM
 from tests.doors.house import Answer, Door, proof
+from tests.fakes.upstream import answer, closing
 
 TARGET = "/api/proxy/echo/a%2Fb?x=1&y=%20"
 
@@ -355,6 +356,39 @@ def test_a_route_may_show_hide_and_keep(door: Door, lasting_key: str) -> None:
     assert answer.all("X-Runtime") == ["0.1"]
     assert answer.all("X-Inner") == []
     assert str(answer.get("Cache-Control")).startswith("private, no-cache")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("max-age=60", "private, no-cache"),
+        ("private, No-Store, max-age=0", "no-store"),
+        ("", "private, no-cache"),
+    ],
+)
+def test_what_an_upstream_would_not_keep_nobody_keeps(
+    door: Door, lasting_key: str, asked: str, told: str
+) -> None:
+    target = door.act(closing(answer(fields=[("Cache-Control", asked)])))
+    found = door.ask(f"/api/proxy/kept/{target}", key=lasting_key)
+    assert found.all("Cache-Control") == [told]
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "status"),
+    [
+        ("GET", "Sec-Fetch-Site: cross-site", 403),
+        ("GET", "\r\n".join(f"X-{n}: " + "x" * 7000 for n in "abc"), 431),
+        ("DELETE", "X-A: 1", 405),
+    ],
+)
+def test_no_refusal_is_kept(
+    door: Door, lasting_key: str, method: str, field: str, status: int
+) -> None:
+    if door.name == "plain" and status == 431:
+        pytest.skip("not without Lua (docs/doors.md)")
+    found = door.ask("/api/proxy/kept/", field, key=lasting_key, method=method)
+    assert (found.status, found.all("Cache-Control")) == (status, ["no-store"])
 
 
 # A door's own addresses -----------------------------------------------------

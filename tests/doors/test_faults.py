@@ -88,7 +88,8 @@ STATUS = {"no-status": b"hello", "other-protocol": b"HTTP/2 banana\r\n\r\nhello"
 def test_a_head_with_two_readings_is_down(
     door: Door, lasting_key: str, sent: bytes, method: str
 ) -> None:
-    found = outcome(door, lasting_key, lying(sent), method=method)
+    act = lying(sent) if method == "GET" else closing(sent)
+    found = outcome(door, lasting_key, act, method=method)
     assert (found.status, found.word) == (502, "upstream-down")
     assert (found.all("X-Inner"), found.all("Upgrade")) == ([], [])
     assert method == "HEAD" or is_refused(found, Refusal.UPSTREAM_DOWN)

@@ -51,6 +51,7 @@ identity = "none"
 cache = "revalidate"
 response_headers = ["x-runtime"]
 hide_headers = ["x-inner"]
+max_header = 20000
 
 [[route]]
 name = "themed"

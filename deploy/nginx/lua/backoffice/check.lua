@@ -22,7 +22,6 @@ function _M.start(path)
     site.start(rules.door)
     routes.start(rules)
     refusals.start(rules)
-    passage.start(rules)
 end
 
 local function is_live(key)

@@ -9,11 +9,6 @@ local watch = require "backoffice.watch"
 local var, get_method = ngx.var, ngx.req.get_method
 
 local _M = {}
-local caches
-
-function _M.start(rules)
-    caches = rules.response_headers.cache_control
-end
 
 -- Answers the call itself when that goes no further. Otherwise it ends with the session of
 -- this key, and after its route's time, which a WebSocket does not have. `length` is that
@@ -23,7 +18,6 @@ function _M.begin(route, key, is_websocket, length, connection_lines)
     hops.end_here(connection_lines)
     if get_method() == "OPTIONS" and hops.is_last() then return refusals.last_hop(route) end
     if route.cookies[1] then var.gate_cookies = cookies.to_upstream(var.http_cookie, route) end
-    if route.cache ~= "no-store" then var.gate_cache = caches[route.cache] end
     watch.follow(key, not is_websocket and route.timeouts.total or nil)
 end
 

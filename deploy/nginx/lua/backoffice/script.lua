@@ -37,7 +37,6 @@ function _M.start(path)
     routes.start(rules)
     identity.start(rules)
     refusals.start(rules)
-    passage.start(rules)
 end
 
 -- The target as it stood on the request line, less the host of an absolute one. Nil when
