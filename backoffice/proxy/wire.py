@@ -74,6 +74,13 @@ class UpstreamAdapter(BaseAdapter):
         while self.idle:
             self.idle.pop().close()
 
+    def close_stale(self, now: float) -> None:
+        # The oldest comes first. Should another thread take it meanwhile, a younger one
+        # is closed: nobody had that one.
+        while self.idle and now - self.idle[0].used_at >= IDLE_SECONDS:
+            with suppress(IndexError):
+                self.idle.pop(0).close()
+
     def _connection(self, call: Call) -> Connection:
         call.patience()
         while self.idle:
@@ -93,6 +100,7 @@ class UpstreamAdapter(BaseAdapter):
             return
         connection.used_at = time.monotonic()
         self.idle.append(connection)
+        _close_stale(connection.used_at)
 
     def _say(
         self, connection: Connection, request: requests.PreparedRequest, call: Call
@@ -130,6 +138,7 @@ class UpstreamAdapter(BaseAdapter):
 
 
 _adapters: dict[tuple[Address, str | None], UpstreamAdapter] = {}
+_swept_at = 0.0
 
 
 def _adapter_for(address: Address, ca_file: str | None) -> UpstreamAdapter:
@@ -137,6 +146,19 @@ def _adapter_for(address: Address, ca_file: str | None) -> UpstreamAdapter:
     key = (address, ca_file)
     found = _adapters.get(key)
     return found or _adapters.setdefault(key, UpstreamAdapter(address, ca_file))
+
+
+def _close_stale(now: float) -> None:
+    """Closes what lies idle too long, whatever upstream it leads to.
+
+    The last one used is taken first, so after a busy moment the others are never asked
+    for again.
+    """
+    global _swept_at
+    if now - _swept_at >= IDLE_SECONDS:
+        _swept_at = now
+        for adapter in list(_adapters.values()):
+            adapter.close_stale(now)
 
 
 @atexit.register

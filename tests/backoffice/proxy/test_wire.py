@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 from requests.structures import CaseInsensitiveDict
 
+from backoffice.demo.children import wait_until
 from backoffice.proxy import wire
 from backoffice.proxy.address import parse_address
 from backoffice.proxy.answer import Answer
@@ -90,6 +93,41 @@ def test_an_idle_connection_is_not_used_again(
     monkeypatch.setattr(wire, "IDLE_SECONDS", 0)
     read_all(upstream, HELLO, HELLO)
     assert upstream.connections == 2
+
+
+def calls_at_once(upstream: Upstream, number: int) -> None:
+    """So many calls, each answered only when all of them have come."""
+    together = threading.Barrier(number)
+
+    def act(talk: Talk) -> bool:
+        together.wait(10)
+        talk.say(HELLO)
+        return True
+
+    upstream.answers = [act]
+    with ThreadPoolExecutor(number) as pool:
+        found = pool.map(lambda _: read(get(upstream)), range(number))
+        assert list(found) == [b"hello"] * number
+    upstream.answers = [HELLO]
+
+
+def test_no_more_connections_are_kept_than_that(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "IDLE_CONNECTIONS", 3)
+    calls_at_once(upstream, 8)
+    assert wait_until(lambda: len(upstream.open) == 3, 5)
+
+
+def test_what_lies_idle_is_closed_by_the_next_call_to_whomever(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls_at_once(upstream, 8)
+    assert len(upstream.open) == 8
+    monkeypatch.setattr(wire, "IDLE_SECONDS", 0)
+    with Upstream() as another:
+        read(get(another))
+    assert wait_until(lambda: not upstream.open, 5)
 
 
 def test_bytes_after_an_answer_never_become_the_next_one(upstream: Upstream) -> None:
