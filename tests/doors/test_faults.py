@@ -62,7 +62,7 @@ def test_an_upstream_that_talks_garbage_is_down(
     found = outcome(door, lasting_key, act)
     assert is_refused(found, Refusal.UPSTREAM_DOWN)
     assert found.seconds < READ_SECONDS
-    assert str(door.house.upstream.port) not in found.head + str(found.body)
+    assert f":{door.house.upstream.port}" not in found.head + str(found.body)
 
 
 READINGS = {

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from backoffice.demo.children import wait_until
 from backoffice.proxy.errors import Refusal
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Door, proof, read_until
 from tests.doors.test_contract import TARGET, is_refused
-from tests.fakes.upstream import Talk, answer, closing
+from tests.fakes.upstream import HELLO, Talk, answer, chunked, closing
 from tests.journeys.site import FINANCE
+
+# Fewer than a process of the site has threads; and the processes of all three doors.
+AT_ONCE, PROCESSES = 12, 6
 
 # To the upstream ------------------------------------------------------------
 
@@ -124,7 +129,10 @@ def test_a_client_that_asks_before_it_sends_is_answered_here(
     assert (last.body, last.all("Expect")) == (b"body", [])
 
 
-def test_an_upload_goes_on_while_it_is_being_sent(door: Door, lasting_key: str) -> None:
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_an_upload_goes_on_while_it_is_being_sent(
+    door: Door, lasting_key: str, is_chunked: bool
+) -> None:
     """The upstream has the first piece before the client has sent the second."""
     arrived = threading.Event()
 
@@ -137,15 +145,65 @@ def test_an_upload_goes_on_while_it_is_being_sent(door: Door, lasting_key: str) 
         f"Host: {door.host}",
         f"Cookie: session_id={lasting_key}",
         *proof(door),
-        "Content-Length: 200000",
+        "Transfer-Encoding: chunked" if is_chunked else "Content-Length: 200000",
     ]
+    piece = b"x" * 100_000
+    if is_chunked:
+        piece = chunked(piece, end=b"")
     door.house.upstream.hears = False
     try:
         with door.connect() as sock:
-            sock.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + b"x" * 100_000)
+            sock.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + piece)
             assert arrived.wait(5)
     finally:
         door.house.upstream.hears = True
+
+
+def test_events_arrive_as_they_are_made(door: Door, lasting_key: str) -> None:
+    """The second is made once the client has seen the first."""
+    heard = threading.Event()
+
+    def events(talk: Talk) -> None:
+        talk.say(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        talk.say(b"data: 1\n\n")
+        if heard.wait(5):
+            talk.say(b"data: 2\n\n")
+
+    target = f"/api/proxy/echo/{door.act(events)}"
+    with door.open(target, lasting_key) as sock:
+        assert b"data: 1\n\n" in read_until(sock, b"data: 1\n\n")
+        heard.set()
+        assert b"data: 2\n\n" in read_until(sock, b"data: 2\n\n")
+
+
+def test_few_connections_are_kept_and_none_for_long(
+    door: Door, lasting_key: str
+) -> None:
+    """Kept ones serve the next calls; those of a busy moment are let go again."""
+    upstream, target = door.house.upstream, "/api/proxy/echo/"
+    together = threading.Barrier(AT_ONCE)
+
+    def act(talk: Talk) -> bool:
+        together.wait(10)
+        talk.say(HELLO)
+        return True
+
+    busy = f"{target}{door.act(act)}"
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = pool.map(lambda _: door.ask(busy, key=lasting_key), range(AT_ONCE))
+        assert {answer.status for answer in answers} == {200}
+    before = upstream.connections
+    for _ in range(20):
+        assert door.ask(target, key=lasting_key).status == 200
+    assert upstream.connections - before < 10
+
+    def few_are_left() -> bool:
+        return (
+            door.ask(target, key=lasting_key).status == 200
+            and len(upstream.open) <= PROCESSES
+        )
+
+    assert wait_until(few_are_left, 20)
 
 
 def test_nobody_gets_what_another_one_left(door: Door, lasting_key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import redis
@@ -181,6 +182,25 @@ def test_a_kill_ends_an_upload_that_has_stalled(door: Door, key: str) -> None:
         end_person(door, user)
         killed_at = time.monotonic()
         read_until(sock, b"\r\n\r\nnever", seconds=8)
+        assert time.monotonic() - killed_at < AT_MOST_SECONDS
+
+
+def test_a_kill_ends_a_download_that_nobody_reads(door: Door, key: str) -> None:
+    user, begun, gone = name_of(door, key), threading.Event(), threading.Event()
+
+    def endless(talk: Talk) -> None:
+        talk.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n")
+        with suppress(OSError):
+            while True:
+                talk.say(b"x" * 65536)
+                begun.set()
+        gone.set()
+
+    with door.open(f"/api/proxy/echo/{door.act(endless)}", key):
+        assert begun.wait(5)
+        end_person(door, user)
+        killed_at = time.monotonic()
+        assert gone.wait(8)
         assert time.monotonic() - killed_at < AT_MOST_SECONDS
 
 

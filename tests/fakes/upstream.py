@@ -10,8 +10,8 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -134,7 +134,9 @@ class Upstream:
     ) -> None:
         self.answers = list(answers) or [HELLO]
         self.requests: list[Recorded] = []
+        # How many there were, and how many are open now.
         self.connections = 0
+        self.open: set[Talk] = set()
         # Whether a request's body is read before its answer is chosen.
         self.hears = True
         self.stopping = threading.Event()
@@ -170,8 +172,7 @@ class Upstream:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with suppress(OSError), self._secured(sock) as sock:
-            talk = Talk(sock)
+        with suppress(OSError), self._secured(sock) as sock, self._opened(sock) as talk:
             while request := (talk.hear() if self.hears else talk.hear_head()):
                 self.requests.append(request)
                 act = self.answers[0]
@@ -181,6 +182,15 @@ class Upstream:
                         return
                 else:
                     talk.say(act)
+
+    @contextmanager
+    def _opened(self, sock: socket.socket) -> Iterator[Talk]:
+        talk = Talk(sock)
+        self.open.add(talk)
+        try:
+            yield talk
+        finally:
+            self.open.discard(talk)
 
     def _secured(self, sock: socket.socket) -> socket.socket:
         return self._tls.wrap_socket(sock, server_side=True) if self._tls else sock
@@ -235,8 +245,11 @@ def dripping(data: bytes, every: float = 0.05, after: bytes = b"") -> Answer:
 
 
 def closing(data: bytes) -> Answer:
-    """Sends this and closes."""
-    return lambda talk: talk.say(data)
+    """Sends this and closes, as its head will say: else the next call might meet it."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    if end and b"\r\nConnection:" not in head:
+        head += b"\r\nConnection: close"
+    return lambda talk: talk.say(head + end + body)
 
 
 def resetting(data: bytes) -> Answer:

@@ -17,7 +17,7 @@ from backoffice.demo.children import wait_until
 from tests.fakes.upstream import HELLO, Talk, Upstream
 from tests.journeys.site import SUPPORT, Browser, Site
 
-# A kill closes what is open within five seconds (issue 5).
+# A kill closes what is open within five seconds.
 CUT_SECONDS = 5.0
 PIECE = b"x" * 65536
 MEGABYTES = 100
