@@ -12,6 +12,9 @@ cut at the idle limit as well. While the store cannot say whether a session live
 calls go on for OUTAGE_SECONDS and are cut then: a kill may be waiting in the ledger.
 From the kill to the cut it is CHECK_SECONDS, one question to the store, and for a
 client that does not listen one round more: below five seconds in the worst case.
+
+A call's total time ends here as well, where it is spent on waiting for the client:
+whoever sends an upload byte by byte, or reads nothing, would keep a thread of ours.
 """
 
 from __future__ import annotations
@@ -79,10 +82,11 @@ class Streams:
     def look(self) -> None:
         """One round: asks about each call that is due, and cuts what must end."""
         now = time.monotonic()
-        due = [one for one in self._snapshot() if one.is_cut or _is_due(one, now)]
-        for opened in due:
-            if opened.is_cut or not _may_go_on(opened):
+        for opened in self._snapshot():
+            if opened.is_cut or (_is_due(opened, now) and not _may_go_on(opened)):
                 self._cut(opened)
+            elif now > opened.call.deadline + GRACE_SECONDS:
+                self._end(opened)
 
     def _snapshot(self) -> list[OpenCall]:
         with self._lock:
@@ -103,6 +107,12 @@ class Streams:
             else:
                 end_from_outside(opened.client)
         log.warning("stream_cut session=%s", opened.session_id)
+
+    def _end(self, opened: OpenCall) -> None:
+        # Whoever waits for the upstream has given up a moment ago, and said so.
+        with self._lock:
+            if opened in self._open:
+                end_from_outside(opened.client)
 
     def _start(self) -> None:
         # At the first call and not at import: a thread does not survive a fork.

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from backoffice.proxy.errors import Refusal
-from tests.doors.house import Answer, Door, proof, read_until
+from tests.doors.house import Answer, Door, proof, read_until, seconds_until_closed
 from tests.doors.test_contract import is_refused
 from tests.fakes.upstream import (
     HELLO,
@@ -193,6 +195,38 @@ def test_an_answer_that_never_ends_has_an_end(door: Door, lasting_key: str) -> N
     found = outcome(door, lasting_key, drip)
     assert (found.status, found.is_whole) == (200, False)
     assert TOTAL_SECONDS - 0.1 < found.seconds < TOTAL_SECONDS + GRACE_SECONDS
+
+
+def test_an_upload_that_stalls_has_an_end(door: Door, lasting_key: str) -> None:
+    """The upstream waits for the client, and the call's time runs all the same."""
+    head = [
+        "POST /api/proxy/short/ HTTP/1.1",
+        f"Host: {door.host}",
+        f"Cookie: session_id={lasting_key}",
+        *proof(door),
+        "Content-Length: 1000000",
+    ]
+    with door.connect() as sock:
+        sock.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + b"x" * 1000)
+        taken = seconds_until_closed(sock)
+    assert taken is not None
+    assert TOTAL_SECONDS - 0.1 < taken < TOTAL_SECONDS + GRACE_SECONDS
+
+
+def test_a_download_that_nobody_reads_has_an_end(door: Door, lasting_key: str) -> None:
+    begun, gone = threading.Event(), threading.Event()
+
+    def endless(talk: Talk) -> None:
+        talk.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n")
+        begun.set()
+        with suppress(OSError):
+            while True:
+                talk.say(b"x" * 65536)
+        gone.set()
+
+    with door.open(f"/api/proxy/short/{door.act(endless)}", lasting_key):
+        assert begun.wait(5)
+        assert gone.wait(TOTAL_SECONDS + GRACE_SECONDS)
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])

@@ -22,6 +22,7 @@ from backoffice.proxy.streams import (
 )
 from tests.fakes.upstream import Talk, Upstream, hanging
 
+DEADLINE = 1100.0
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
 
@@ -65,7 +66,8 @@ def opened(
 ) -> tuple[Streams, OpenCall]:
     watched = Streams()
     watched._start = lambda: None  # type: ignore[method-assign]
-    one = OpenCall(Call("/", 1, 1, 1, upstream), session.is_live, "sid-1", client)
+    call = Call("/", 1, 1, DEADLINE, upstream)
+    one = OpenCall(call, session.is_live, "sid-1", client)
     watched.enter(one)
     return watched, one
 
@@ -152,6 +154,17 @@ def test_a_store_that_comes_back_in_time_is_believed(
     clock[0] += OUTAGE_SECONDS - 0.1
     session.answer = StoreUnavailable("unreachable")
     watched.look()
+    assert not one.is_cut
+
+
+def test_whoever_waits_for_the_client_waits_until_the_deadline(
+    session: Session, clock: list[float], pair: tuple[socket.socket, socket.socket]
+) -> None:
+    watched, one = opened(session, client=pair[0])
+    for moment, is_over in ((DEADLINE, False), (DEADLINE + GRACE_SECONDS + 0.1, True)):
+        clock[0] = moment
+        watched.look()
+        assert is_shut(pair[1]) == is_over
     assert not one.is_cut
 
 
