@@ -212,7 +212,7 @@ def _environment(
     return {
         "PATH": os.environ["PATH"],
         "DEBUG": "false",
-        "SECRET_KEY": "journeys-only " * 4,
+        "SECRET_KEY": "journeys-only-" * 4,
         "SITE_URL": f"http://localhost:{port}",
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "PORT": str(port),
