@@ -74,6 +74,8 @@ NOT_HERE = {
     test_faults.test_an_answer_without_a_status_line_is_down_or_cut,
     test_faults.test_an_interim_answer_is_not_taken_for_the_answer,
     test_faults.test_an_answer_that_never_ends_has_an_end,
+    test_faults.test_an_upload_that_stalls_has_an_end,
+    test_faults.test_a_download_that_nobody_reads_has_an_end,
     test_messages.test_a_field_that_connection_names_ends_here,
     test_messages.test_what_an_upstream_says_to_us_alone_ends_here,
     test_messages.test_hops_are_counted,
