@@ -369,7 +369,8 @@ def test_a_route_may_show_hide_and_keep(door: Door, lasting_key: str) -> None:
 def test_what_an_upstream_would_not_keep_nobody_keeps(
     door: Door, lasting_key: str, asked: str, told: str
 ) -> None:
-    target = door.act(closing(answer(fields=[("Cache-Control", asked)])))
+    fields = [("Cache-Control", asked), ("Connection", "close")]
+    target = door.act(closing(answer(fields=fields)))
     found = door.ask(f"/api/proxy/kept/{target}", key=lasting_key)
     assert found.all("Cache-Control") == [told]
 

@@ -17,7 +17,7 @@ ROUTE, PREFIX = "themed", "crm/themed"
 
 def received(door: Door, key: str, lines: list[str]) -> list[str]:
     """What the browser gets to keep when an upstream sets this."""
-    fields = [("Set-Cookie", line) for line in lines]
+    fields = [("Connection", "close"), *(("Set-Cookie", line) for line in lines)]
     target = door.act(closing(answer(fields=fields, body=b"hello")))
     found = door.ask(f"/api/proxy/{PREFIX}/{target}", key=key)
     assert (found.status, found.content) == (200, b"hello")

@@ -289,6 +289,13 @@ def test_a_redirect_is_handed_on_and_not_followed(door: Door, lasting_key: str) 
     assert door.seen == seen + 3
 
 
+def test_an_answer_may_have_a_long_head(door: Door, lasting_key: str) -> None:
+    fields = [("X-Long", "a" * 30_000), ("X-Longer", "b" * 30_000)]
+    target = door.act(closing(answer(fields=[*fields, ("Connection", "close")])))
+    found = door.ask(f"/api/proxy/echo/{target}", key=lasting_key)
+    assert [(name, found.get(name)) for name, _ in fields] == fields
+
+
 def test_compressed_bytes_pass_untouched(door: Door, lasting_key: str) -> None:
     body = gzip.compress(b"\0" * 1_000_000)
     fields = [("Content-Encoding", "gzip"), ("Content-Type", "text/plain")]
