@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,11 @@ def on_starting(server: Any) -> None:
     graceful reload (HUP) is there to read it anew.
     """
     manage = Path(__file__).parents[1] / "manage.py"
-    found = subprocess.run([sys.executable, str(manage), "check"], check=False)
+    check = [sys.executable, str(manage), "check"]
+    found = subprocess.run(check, check=False, capture_output=True)
+    # A log that takes no line is no reason not to start.
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), found.stderr)
     if found.returncode:
         raise SystemExit(found.returncode)
 
