@@ -20,6 +20,8 @@ BARE = {
     "after-a-field": "GET {} HTTP/1.1\r\nX-A: 1\n%s\r\n\r\n",
     "after-nothing": "GET {} HTTP/1.1\r\nX-A:\n%s\r\n\r\n",
     "after-blanks": "GET {} HTTP/1.1\r\nX-A: 1  \n%s\r\n\r\n",
+    "beside-a-blank": "GET {} HTTP/1.1\r\nX-A: 1 \r\nX-B: 2\n%s\r\n\r\n",
+    "after-a-blank-and-the-last": "GET {} HTTP/1.1\r\nX-A: 1 \r\n%s\n\r\n",
     "after-a-tab": "GET {} HTTP/1.1\r\nX-A: 1\t\n%s\r\n\r\n",
     "made-up-for": "GET {} HTTP/1.1\r\nX-A:  1\nX-B: 1 \r\n%s\r\n\r\n",
     "after-what-is-dropped": "GET {} HTTP/1.1\r\nX_A: 1\nX_B: 2\r\n%s\r\n\r\n",
@@ -72,6 +74,9 @@ def test_a_line_that_is_no_field_is_refused(
         "X-A:1",
         "X-A: ",
         "X-A:\t1  ",
+        "X-A: 1 ",
+        "X-A:  1 2 \r\nX-B: 1\t ",
+        "X_A: 1 \r\nX-Staff-A: 1 ",
         "X-A: \xe9\xff",
         "X.A!~: 1",
         "X_A: 1",
@@ -79,8 +84,10 @@ def test_a_line_that_is_no_field_is_refused(
     ],
 )
 def test_a_line_of_another_form_passes(door: Door, lasting_key: str, line: str) -> None:
-    answer = door.ask("/api/proxy/kept/", line.encode("latin-1"), key=lasting_key)
-    assert answer.status == 200
+    lines = [f"Cookie: session_id={lasting_key}", line]
+    for fields in (lines, lines[::-1]):
+        named = [field.encode("latin-1") for field in fields]
+        assert door.ask("/api/proxy/kept/", *named).status == 200
 
 
 @pytest.mark.parametrize(
@@ -100,6 +107,8 @@ def test_a_first_line_with_other_blanks_is_refused(
 # Names that pass, that the web server drops, and that we take away; values; line ends.
 NAMES = ("X-A", "X-A", "X_A", "X-Staff-A", "Proxy-A", "Accept")
 VALUES = ("", " ", "1", " 1", "  1", " 1  ", " 1\t", " a: b", " " + "1" * 1500)
+# Behind this one nginx shows no bare line feed (docs/doors.md).
+ONE_BLANK = " 1 "
 ENDS = ("\r\n",) * 12 + ("\n",)
 ROUNDS = 300
 
@@ -111,10 +120,13 @@ def test_the_doors_agree_on_line_ends_that_chance_makes(
     found = set()
     for _ in range(ROUNDS):
         lines = [
-            chance.choice(NAMES) + ":" + chance.choice(VALUES)
+            chance.choice(NAMES) + ":" + chance.choice((*VALUES, ONE_BLANK))
             for _ in range(chance.randint(0, 6))
         ]
         ends = [chance.choice(ENDS) for _ in range(len(lines) + 5)]
+        for place, line in enumerate(lines, 2):
+            if line.endswith(f":{ONE_BLANK}"):
+                ends[place] = ENDS[0]
         statuses = set()
         for name in DOORS:
             door = house.door(name)

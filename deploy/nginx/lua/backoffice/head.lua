@@ -20,9 +20,9 @@ local LINE_FEED, BLANK, TWO = 10, 32, 50
 -- to sixteen.
 local SOME = "\1\2\3\4\5\6\7\8\11\12\14\15\16\17\18"
 local OTHERS = "\19\20\21\22\23\24\25\26\27\28\29\30\31\127"
--- What follows the first line (RFC 9112, 5), as raw_header has it: of several blanks
--- behind a value, the first became a line feed.
-local LINES = [[^(?:[\w!#$%&'*+.^`|~-]++:[^\x00-\x08\x0a-\x1f\x7f]*+(?:\n +)?\r\n)*+\r\n$]]
+-- What follows the first line (RFC 9112, 5), as raw_header has it: of the blanks behind a
+-- value, the first became a line feed.
+local LINES = [[^(?:[\w!#$%&'*+.^`|~-]++:[^\x00-\x08\x0a-\x1f\x7f]*+(?:\n *)?\r\n)*+\r\n$]]
 
 local fields = ffi.new("ngx_http_lua_ffi_table_elt_t[?]", MOST_FIELDS)
 local too_many = ffi.new("int[1]")
