@@ -41,6 +41,8 @@ class Refusal(Enum):
     NO_ROUTE = 404, "no-route", "There is no such service."
     NO_METHOD = 405, "no-method", "This service does not take this method."
     BODY_TOO_LARGE = 413, "body-too-large", "The body is larger than allowed."
+    # At door 1 its web server says so for most of them, in its own words.
+    NO_EXPECT = 417, "no-expect", "Nothing but 100-continue may be expected."
     HEADER_TOO_LARGE = 431, "header-too-large", "The header is larger than allowed."
     FAILED = 500, "failed", "The call could not be decided."
     NO_UPGRADE = 501, "no-upgrade", "WebSockets do not pass through here."

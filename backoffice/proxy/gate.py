@@ -143,7 +143,7 @@ def _refuse_foreign_call(call: Call) -> None:
         if "HTTP_ORIGIN" not in call.fields:
             raise Refused(Refusal.NO_PROOF, "origin")
         _demand_own_page(call, site)
-    elif site == "cross-site":
+    elif site is not None and (site == "cross-site" or _is_several(site)):
         raise Refused(Refusal.CROSS_SITE)
 
 
@@ -188,8 +188,18 @@ def wants_websocket(fields: Mapping[str, Any]) -> bool:
 def _refuse_code(call: Call) -> None:
     # A worker installed from an upstream's file would sit in the browser of every
     # staff member and read all later calls, long after the file is gone.
+    destination = call.fields.get("HTTP_SEC_FETCH_DEST", "")
     if (
         "HTTP_SERVICE_WORKER" in call.fields
-        or call.fields.get("HTTP_SEC_FETCH_DEST") in CODE_DESTINATIONS
+        or destination in CODE_DESTINATIONS
+        or _is_several(destination)
     ):
         raise Refused(Refusal.NO_SCRIPT)
+
+
+def _is_several(value: str) -> bool:
+    """Whether this is more than the one word that a browser says (Fetch Metadata, 2).
+
+    Two lines come as one value with a comma, and that is in no list of ours.
+    """
+    return "," in value

@@ -43,6 +43,7 @@ _CONNECTION = "HTTP_CONNECTION"
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
+_HOPS = re.compile(r"[0-9]{1,9}")
 # Readable as they are; a comma separates groups, a percent sign begins an escape.
 _READABLE = "!#$&'()*+/:;=?@[]^`{|}"
 
@@ -96,13 +97,23 @@ def to_upstream(sent: Mapping[str, Any], ours: Mapping[str, str]) -> dict[str, s
             kept[name] = value
     for option in _named_by_connection([("connection", sent.get(_CONNECTION, ""))]):
         kept.pop(option.title(), None)
-    hops = kept.get("Max-Forwards", "")
-    if hops.isdigit():
-        kept["Max-Forwards"] = str(max(0, int(hops) - 1))
+    hops = hops_left(kept.get("Max-Forwards"))
+    if hops is not None:
+        kept["Max-Forwards"] = str(max(0, hops - 1))
     via = kept.get("Via")
     kept["Via"] = f"{via}, 1.1 {PSEUDONYM}" if via else f"1.1 {PSEUDONYM}"
     kept.update(ours)
     return kept
+
+
+def hops_left(max_forwards: str | None) -> int | None:
+    """How many hops a call may still make (RFC 9110, 7.6.2); None when it says none.
+
+    A number of more than nine digits counts nothing, and goes on as it is.
+    """
+    if max_forwards is None or not _HOPS.fullmatch(max_forwards):
+        return None
+    return int(max_forwards)
 
 
 def from_upstream(

@@ -18,6 +18,7 @@ from backoffice.proxy.paths import read_target
 log = logging.getLogger("backoffice.gate")
 
 RETRY_AFTER_SECONDS = 1
+_CONTINUE = "100-continue"
 
 # Pages left open overnight ask without a session again and again.
 _LEVELS = {
@@ -29,14 +30,19 @@ _LEVELS = {
 _NOTEWORTHY = frozenset(
     {Refusal.NOT_ALLOWED, Refusal.NO_PROOF, Refusal.CROSS_SITE, Refusal.NO_SCRIPT}
 )
+_BEFORE_THE_SESSION = frozenset({Refusal.NO_EXPECT, Refusal.BAD_HOST, Refusal.BAD_PATH})
 MAX_PATH = 200
 
 
 def judge(request: HttpRequest, target: str) -> GatePass:
     """The pass for this request, `target` being its raw target.
 
-    Raises what `gate.decide` raises, and Refused for a host that is not ours.
+    Raises what `gate.decide` raises, and Refused for a host that is not ours, or for an
+    expectation that nobody here meets (RFC 9110, 10.1.1).
     """
+    if request.META.get("HTTP_EXPECT", _CONTINUE).lower() != _CONTINUE:
+        # gunicorn has refused most of them, but not two lines.
+        raise Refused(Refusal.NO_EXPECT)
     try:
         # Asked for here because nobody else has asked yet: Django checks the host
         # when it is first wanted, and a refusal needs no host.
@@ -92,6 +98,6 @@ def _enter(request: HttpRequest, error: Refused, session_id: str) -> None:
 
 def _session_of(request: HttpRequest, error: Refused) -> str | None:
     # Before the session was asked for, a log line is no reason to ask.
-    asked = error.refusal not in {Refusal.BAD_HOST, Refusal.BAD_PATH}
+    asked = error.refusal not in _BEFORE_THE_SESSION
     session = getattr(request, "session", None)
     return getattr(session, "session_id", None) if asked else None

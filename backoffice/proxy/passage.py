@@ -11,6 +11,7 @@ from accounts.sessions.store import SessionStore
 from backoffice.proxy.errors import Refused
 from backoffice.proxy.forward import forward
 from backoffice.proxy.gate import GatePass
+from backoffice.proxy.headers import hops_left
 from backoffice.proxy.identity import fields_for
 
 log = logging.getLogger("backoffice.proxy")
@@ -20,7 +21,8 @@ def pass_on(request: HttpRequest, granted: GatePass) -> HttpResponseBase:
     """The upstream's answer to what the gate let pass, or why there is none."""
     route = granted.route
     # The last hop answers for itself (RFC 9110, 7.6.2).
-    if request.method == "OPTIONS" and request.META.get("HTTP_MAX_FORWARDS") == "0":
+    hops = hops_left(request.META.get("HTTP_MAX_FORWARDS"))
+    if request.method == "OPTIONS" and hops == 0:
         return HttpResponse(status=204, headers={"Allow": route.allow})
     session = cast(SessionStore, request.session)
     is_live = partial(session.exists, str(session.session_key))

@@ -24,6 +24,8 @@ NOT_WITHOUT_LUA = (
     "keep to `total_timeout`",
     "keep to a route's `max_header`: nginx has one limit for all",
     "count `Max-Forwards`",
+    "refuse an `Expect` of another kind than `100-continue`",
+    "read a second line of `Upgrade` or `Via`",
     "refuse a head with bare line feeds, or with lines that are no fields",
     "refuse an answer of 1xx, of two lengths, or without a status line",
     "drop the fields that `Connection` names, either way",

@@ -294,6 +294,22 @@ def test_a_read_from_another_site_is_refused(ask: Ask, method: str) -> None:
     assert is_refused(response, Refusal.CROSS_SITE)
 
 
+@pytest.mark.parametrize("site", ["same-origin,same-origin", "none, cross-site", ","])
+def test_a_read_from_two_sites_is_refused(ask: Ask, site: str) -> None:
+    response = ask(headers={"Sec-Fetch-Site": site})
+    assert is_refused(response, Refusal.CROSS_SITE)
+
+
+@pytest.mark.parametrize("asked", ["", "other", "100-continue,100-continue"])
+def test_what_nobody_can_promise_is_refused_before_the_session(
+    ask: Ask, asked: str
+) -> None:
+    session = FakeSession(error=AssertionError("not to be read"))
+    response = ask(session=session, headers={"Expect": asked})
+    assert is_refused(response, Refusal.NO_EXPECT)
+    assert ask(headers={"Expect": "100-Continue"}).status_code == PASSED
+
+
 # Uses that an answer is not fit for ------------------------------------------
 
 
@@ -320,6 +336,8 @@ def test_another_upgrade_is_simply_not_taken_up(ask: Ask) -> None:
         {"Sec-Fetch-Dest": "script"},
         {"Sec-Fetch-Dest": "worker"},
         {"Sec-Fetch-Dest": "style"},
+        {"Sec-Fetch-Dest": "empty,script"},
+        {"Sec-Fetch-Dest": "empty,empty"},
     ],
 )
 def test_an_answer_is_not_given_out_as_code(ask: Ask, headers: dict[str, str]) -> None:

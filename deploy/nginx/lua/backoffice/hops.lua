@@ -1,7 +1,11 @@
 -- What a call says about its own way: fields for us alone, and how far it may go.
+-- `marks` are those of head.look.
 
-local var, req = ngx.var, ngx.req
-local lower, gmatch, type, tonumber = string.lower, string.gmatch, type, tonumber
+local head = require "backoffice.head"
+
+local req, get_method = ngx.req, ngx.req.get_method
+local lower, gmatch, find = string.lower, string.gmatch, string.find
+local tonumber, format, max = tonumber, string.format, math.max
 
 local _M = {}
 -- What clients say all the time, and what is seen to elsewhere. Without its length a body
@@ -11,23 +15,30 @@ local plain = {
     ["content-length"] = true, ["transfer-encoding"] = true, expect = true,
 }
 
--- Takes away what these lines of Connection name (RFC 9110, 7.6.1). Fields of ours are set
--- later, so none can be taken that way.
-function _M.end_here(lines)
-    if lines == 0 or lines == 1 and plain[lower(var.http_connection)] then return end
-    local every = req.get_headers().connection
-    if type(every) == "table" then every = table.concat(every, ",") end
-    for name in gmatch(every or "", "[^%s,]+") do
+-- Takes away what Connection names (RFC 9110, 7.6.1). Fields of ours are set later, so
+-- none can be taken that way.
+function _M.end_here(marks)
+    local named = head.value("connection", marks)
+    if not named or plain[lower(named)] then return end
+    for name in gmatch(named, "[^%s,]+") do
         if not plain[lower(name)] then req.clear_header(name) end
     end
 end
 
--- Counts one hop of a call of OPTIONS; true when this is the last one (7.6.2).
-function _M.is_last()
-    local left = var.http_max_forwards
-    if not left or not string.find(left, "^%d+$") then return false end
-    if tonumber(left) == 0 then return true end
-    req.set_header("Max-Forwards", string.format("%d", tonumber(left) - 1))
+-- Who signed before us (7.6.3) stands in one line from here on: nginx signs after the
+-- first, and loses the others.
+function _M.join_way(marks)
+    if head.is_odd("via", marks) then req.set_header("Via", head.value("via", marks)) end
+end
+
+-- Counts one hop (7.6.2); true when a call of OPTIONS ends at this one. As
+-- proxy/headers.py: up to nine digits.
+function _M.is_last(marks)
+    local left = head.value("max-forwards", marks)
+    if not left or #left > 9 or not find(left, "^%d+$") then return false end
+    local hops = tonumber(left)
+    if hops == 0 and get_method() == "OPTIONS" then return true end
+    req.set_header("Max-Forwards", format("%d", max(0, hops - 1)))
     return false
 end
 

@@ -15,7 +15,7 @@ local site = require "backoffice.site"
 local store = require "backoffice.store"
 local watch = require "backoffice.watch"
 
-local var, get_method = ngx.var, ngx.req.get_method
+local var, get_method, value = ngx.var, ngx.req.get_method, head.value
 local find, lower, sub = string.find, string.lower, string.sub
 local byte, match = string.byte, string.match
 
@@ -58,6 +58,11 @@ local function wants_websocket(upgrade)
     return false
 end
 
+-- A browser gives one word; two would be in no list of ours (gate.py).
+local function has_comma(text)
+    return find(text, ",", 1, true) ~= nil
+end
+
 local function is_our_page(origin, from_site, host)
     if not origin and not from_site then return false end
     if origin and not hosts.is_own_origin(origin, var.scheme, host) then return false end
@@ -65,24 +70,31 @@ local function is_our_page(origin, from_site, host)
 end
 
 -- Forgery from another site, for reads and for writes.
-local function foreign(method, host, upgrade)
-    local from_site = var.http_sec_fetch_site
+local function foreign(method, host, upgrade, marks)
+    local from_site = value("sec-fetch-site", marks)
     if not routes.is_safe(method) then
-        if var.http_x_backoffice ~= proof_value
-            or not is_our_page(var.http_origin, from_site, host) then
+        if value("x-backoffice", marks) ~= proof_value
+            or not is_our_page(value("origin", marks), from_site, host) then
             return "no-proof"
         end
     elseif upgrade then
-        local origin = var.http_origin
+        local origin = value("origin", marks)
         if not origin or not is_our_page(origin, from_site, host) then return "no-proof" end
-    elseif from_site == "cross-site" then
+    elseif from_site and (from_site == "cross-site" or has_comma(from_site)) then
         return "cross-site"
     end
 end
 
+-- Whether a browser would run or apply the answer.
+local function is_code(marks)
+    if value("service-worker", marks) then return true end
+    local destination = value("sec-fetch-dest", marks)
+    return destination and (code[destination] or has_comma(destination))
+end
+
 -- The record and the route of a call that may pass; else nil, the word of the refusal
 -- and the route that it is about.
-local function judge(chosen, request, cookie_lines)
+local function judge(chosen, request, has_one_cookie, marks)
     local host = var.http_host
     if not host or not hosts.is_served(host) then return nil, "bad-host" end
     local raw = target(request, host)
@@ -90,7 +102,7 @@ local function judge(chosen, request, cookie_lines)
     if not path then return nil, "bad-path" end
 
     -- No browser sends two lines (RFC 6265, 5.4), and readers join them in different ways.
-    local key = cookie_lines == 1 and record.key_in(var.http_cookie, cookie)
+    local key = has_one_cookie and record.key_in(var.http_cookie, cookie)
     if not key then return nil, "no-session" end
     local found, unknown = session.live(key)
     if not found then return nil, unknown and "store-down" or "no-session" end
@@ -101,13 +113,11 @@ local function judge(chosen, request, cookie_lines)
     local method = get_method()
     local word = routes.refusal(route, method, found.profile)
     if word then return nil, word, route end
-    local upgrade = var.http_upgrade
+    local upgrade = value("upgrade", marks)
     upgrade = upgrade and wants_websocket(upgrade)
-    word = foreign(method, host, upgrade)
+    word = foreign(method, host, upgrade, marks)
     if word then return nil, word end
-    if var.http_service_worker or code[var.http_sec_fetch_dest or ""] then
-        return nil, "no-script"
-    end
+    if is_code(marks) then return nil, "no-script" end
     -- nginx chose the upstream by the path as it decoded it.
     if chosen and route.name ~= chosen then return nil, "bad-path" end
     return found, route, key, upgrade
@@ -120,9 +130,9 @@ end
 -- Answers a call whose body nginx has refused for its length.
 function _M.too_large()
     local request = var.request
-    local flaw, cookie_lines = head.look(request, tonumber(var.request_length))
+    local flaw, has_one_cookie, marks = head.look(request, tonumber(var.request_length))
     if flaw then return refusals.answer(flaw) end
-    local found, word, route = judge(nil, request, cookie_lines)
+    local found, word, route = judge(nil, request, has_one_cookie, marks)
     return refusals.answer(found and "body-too-large" or word, not found and route or nil)
 end
 
@@ -132,16 +142,18 @@ end
 -- pcall would do the same, but what comes after it is never made machine code.
 function _M.access(name)
     local request, length = var.request, tonumber(var.request_length)
-    local flaw, cookie_lines, connection_lines = head.look(request, length)
+    local flaw, has_one_cookie, marks = head.look(request, length)
     if flaw then return refusals.answer(flaw) end
-    local found, route, key, upgrade = judge(name, request, cookie_lines)
+    local found, route, key, upgrade = judge(name, request, has_one_cookie, marks)
     if not found then return refusals.answer(route, key) end
     if route.identity == "headers" then
         var.staff_session = identity.fields(found)
     elseif route.identity == "token" then
         var.staff_token = identity.token(found, route.audience)
     end
-    return passage.begin(route, key, upgrade, length, connection_lines)
+    -- Another word beside it, and nginx takes up no WebSocket.
+    local is_websocket = upgrade and var.gate_upgrade ~= ""
+    return passage.begin(route, key, is_websocket, length, marks)
 end
 
 return _M
