@@ -1,121 +1,141 @@
--- Questions to the store leave in rounds: those that came while the last one was on its
--- way go together, over one connection, and their answers come together.
+-- Questions leave in rounds: those that came while the last one was on its way go together,
+-- over one connection, and their answers come together.
 --
 -- Nothing is kept and nothing is shared (P1): each question leaves after its request came,
 -- and its answer serves that request alone. What is saved is a connection for each
--- request and most of the system calls, here and in the store.
+-- request and most of the system calls, here and on the other side.
 --
--- A connection belongs to who opened it, so one timer of each worker carries the rounds.
--- It ends when nobody has asked for a second, and before it has carried so many that what
--- nginx keeps for it could grow.
+-- A connection belongs to who opened it, so timers of each worker carry the rounds: lanes.
+-- A lane ends when nobody has asked for a second, and before it has carried so many that
+-- what nginx keeps for it could grow.
 
-local fence = require "backoffice.fence"
 local semaphore = require "ngx.semaphore"
-local store = require "backoffice.store"
 
 local timer_at, pcall = ngx.timer.at, pcall
 
-local MOST_QUESTIONS, MOST_ROUNDS, MOST_TRIES = 64, 10000, 3
-local REST_SECONDS, WAIT_SECONDS = 1, 0.9
+local MOST_ROUNDS, REST_SECONDS = 10000, 1
 
 local _M = {}
-local queue, head, tail = {}, 1, 0
-local bell, spare, is_running, is_resting = nil, {}, false, false
-local under_way
 
-local function new_round()
-    local done = spare[#spare]
-    if done then spare[#spare] = nil else done = assert(semaphore.new()) end
-    tail = tail + 1
-    queue[tail] = { questions = {}, size = 0, waiting = 0, done = done }
-    return queue[tail]
-end
+-- Gives the function that asks. The carrier has
+--   question(thing)      what leaves for one thing that is asked about
+--   carry(round, link)   puts the answers into the round; gives the link for the next one
+--   fail(problem)        told when there was no answer
+--   seconds              how long a request waits for its answer
+--   most                 questions in a round
+--   lanes, full          how many rounds may be on their way: one, and more of them when
+--                        so many questions wait
+function _M.new(carrier)
+    local question, most, full, seconds =
+        carrier.question, carrier.most, carrier.full or math.huge, carrier.seconds
+    local queue, head, tail = {}, 1, 0
+    local lanes, busy, spare = {}, 0, {}
 
-local function next_round()
-    while head > tail do
-        is_resting = true
-        local woken = bell:wait(REST_SECONDS)
-        is_resting = false
-        if not woken and head > tail then return nil end
+    local function new_round()
+        local done = spare[#spare]
+        if done then spare[#spare] = nil else done = assert(semaphore.new()) end
+        tail = tail + 1
+        queue[tail] = { questions = {}, size = 0, waiting = 0, done = done }
+        return queue[tail]
     end
-    local round = queue[head]
-    queue[head], head = nil, head + 1
-    return round
-end
 
-local start
-
-local function finish(round)
-    round.is_over = true
-    if round.waiting > 0 then round.done:post(round.waiting) end
-end
-
-local function carry()
-    local link
-    for _ = 1, MOST_ROUNDS do
-        under_way = next_round()
-        if not under_way then break end
-        link = store.carry(under_way, link)
-        finish(under_way)
-        under_way = nil
+    local function next_round(lane)
+        while head > tail do
+            busy, lane.is_resting = busy - 1, true
+            local woken = lane.bell:wait(REST_SECONDS)
+            if lane.is_resting then
+                -- Nobody came. Counted as awake again, because it is about to end.
+                busy, lane.is_resting = busy + 1, false
+                if head > tail then return nil end
+            elseif not woken then
+                -- It was woken in the very moment in which it gave up.
+                lane.bell:wait(0)
+            end
+        end
+        local round = queue[head]
+        queue[head], head = nil, head + 1
+        return round
     end
-    if link then link.sock:setkeepalive() end
-end
 
--- Also in a worker that is about to leave: what is still in it must be judged.
-local function run()
-    local fine, problem = pcall(carry)
-    if not fine then store.fail(problem) end
-    if under_way then finish(under_way) end
-    under_way, is_running = nil, false
-    if head <= tail then start() end
-end
-
-function start()
-    bell = bell or assert(semaphore.new())
-    is_running = timer_at(0, run) and true or false
-end
-
-local function join(ids)
-    local round = queue[tail]
-    if not round or round.size >= MOST_QUESTIONS then round = new_round() end
-    local before = round.size
-    local questions = round.questions
-    questions[before + 1] = store.question(ids[1])
-    for place = 2, #ids do questions[before + place] = store.question(ids[place]) end
-    round.size, round.waiting = before + #ids, round.waiting + 1
-    if is_resting then
-        is_resting = false
-        bell:post()
-    elseif not is_running then
-        start()
+    local function finish(round)
+        round.is_over = true
+        if round.waiting > 0 then round.done:post(round.waiting) end
     end
-    return round, before
-end
 
--- Waits for the end of a round. Its semaphore serves another one when nobody waits any
--- more, and is not collected before: nginx may still be going through those who waited.
-local function wait_for(round)
-    local done = round.done
-    local came = done:wait(WAIT_SECONDS)
-    round.waiting = round.waiting - 1
-    if not came and not round.is_over then store.fail("timeout") end
-    if round.waiting == 0 and round.is_over then
-        while done:count() > 0 do done:wait(0) end
-        spare[#spare + 1] = done
+    local function carry(lane)
+        local link
+        for _ = 1, MOST_ROUNDS do
+            local round = next_round(lane)
+            if not round then break end
+            lane.under_way = round
+            link = carrier.carry(round, link)
+            finish(round)
+            lane.under_way = nil
+        end
+        if link then link.sock:setkeepalive() end
     end
-end
 
--- The round that has the answers for these ids, and the place before theirs. Nil when the
--- store cannot say, or may not be believed.
-function _M.ask(ids)
-    for _ = 1, MOST_TRIES do
-        local round, before = join(ids)
+    local wake
+
+    -- Also in a worker that is about to leave: what is still in it must be judged.
+    local function run(_, lane)
+        local fine, problem = pcall(carry, lane)
+        if not fine then carrier.fail(problem) end
+        if lane.under_way then finish(lane.under_way) end
+        lane.under_way, lane.is_running = nil, false
+        busy = busy - 1
+        if head <= tail then wake() end
+    end
+
+    function wake()
+        for place = 1, carrier.lanes do
+            local lane = lanes[place]
+            if not lane then
+                lane = { bell = assert(semaphore.new()) }
+                lanes[place] = lane
+            end
+            if lane.is_resting then
+                lane.is_resting, busy = false, busy + 1
+                return lane.bell:post()
+            elseif not lane.is_running then
+                lane.is_running = timer_at(0, run, lane) and true or false
+                if lane.is_running then busy = busy + 1 end
+                return
+            end
+        end
+    end
+
+    local function join(things)
+        local round = queue[tail]
+        if not round or round.size >= most then round = new_round() end
+        local before, questions = round.size, round.questions
+        questions[before + 1] = question(things[1])
+        for place = 2, #things do questions[before + place] = question(things[place]) end
+        round.size, round.waiting = before + #things, round.waiting + 1
+        if busy == 0 or round.size >= full then wake() end
+        return round, before
+    end
+
+    -- Waits for the end of a round. Its semaphore serves another one when nobody waits any
+    -- more, and is not collected before: nginx may still be going through those who waited.
+    local function wait_for(round)
+        local done = round.done
+        local came = done:wait(seconds)
+        round.waiting = round.waiting - 1
+        if not came and not round.is_over then carrier.fail("timeout") end
+        if round.waiting == 0 and round.is_over then
+            while done:count() > 0 do done:wait(0) end
+            spare[#spare + 1] = done
+        end
+    end
+
+    -- The round that these things were asked about in, and the place before theirs. It has
+    -- its answers, or the carrier says in it why not.
+    return function(things)
+        local round, before = join(things)
         wait_for(round)
-        if round.values then return round, before end
-        if not round.again or not fence.standing() and not fence.raise() then return nil end
+        return round, before
     end
-    return nil
 end
 
 return _M

@@ -2,8 +2,8 @@
 
 local clock = require "backoffice.clock"
 local record = require "backoffice.record"
-local rounds = require "backoffice.rounds"
 local site = require "backoffice.site"
+local store = require "backoffice.store"
 
 local notes = ngx.shared.backoffice
 local timer_at, now, floor = ngx.timer.at, clock.now, math.floor
@@ -47,7 +47,7 @@ end
 -- cannot say, which never means "none". `looking` is no use of it.
 function _M.live(key, looking)
     local ids = record.ids(key)
-    local round, before = rounds.ask(ids)
+    local round, before = store.ask(ids)
     if not round then return nil, true end
     local found = living(ids[1], key, round, before + 1, looking)
     for place = 2, #ids do

@@ -6,13 +6,15 @@
 
 local fence = require "backoffice.fence"
 local resp = require "backoffice.resp"
+local rounds = require "backoffice.rounds"
 
 local tcp = ngx.socket.tcp
 local sub, match = string.sub, string.match
 local tonumber, concat = tonumber, table.concat
 local command, text_at, number_at = resp.command, resp.text_at, resp.number_at
 
-local MOST_BYTES = 64 * 1024
+local MOST_BYTES, MOST_QUESTIONS, MOST_TRIES = 64 * 1024, 64, 3
+local WAIT_SECONDS = 0.9
 
 local _M = {}
 local config, greeting, greetings, tickets, prefix
@@ -35,7 +37,7 @@ end
 -- What is asked about one session: its value, when the store will forget it, and the
 -- cut-off it is under. Not one moment but three, in the order in which each can only make
 -- the answer stricter.
-function _M.question(id)
+local function question(id)
     local shard = sub(id, 1, 1)
     local name = "$33\r\nbo:{" .. shard .. "}:s:" .. id .. "\r\n"
     return "*2\r\n$3\r\nGET\r\n" .. name
@@ -130,7 +132,7 @@ local function exchange(sock, round)
     round.values, round.expiries, round.cutoffs = values, expiries, cutoffs
 end
 
-function _M.fail(problem)
+local function fail(problem)
     fence.lower()
     ngx.log(ngx.WARN, "store_unavailable cause=", problem)
 end
@@ -138,7 +140,7 @@ end
 -- Asks the questions of a round over this link, or a new one, and gives the link for the
 -- next. The round has its answers then, or is to be asked `again` once the fence stands,
 -- or neither: the store cannot say, or may not be believed.
-function _M.carry(round, link)
+local function carry(round, link)
     local run_id, problem, is_another = fence.standing(), nil, nil
     if link and link.run_id ~= run_id then
         link.sock:close()
@@ -166,7 +168,24 @@ function _M.carry(round, link)
         fence.lower()
         round.again = true
     else
-        _M.fail(problem)
+        fail(problem)
+    end
+    return nil
+end
+
+-- One lane: the store has one thread.
+local ask = rounds.new {
+    question = question, carry = carry, fail = fail,
+    seconds = WAIT_SECONDS, most = MOST_QUESTIONS, lanes = 1,
+}
+
+-- The round that has the answers for these ids, and the place before theirs. Nil when the
+-- store cannot say, or may not be believed.
+function _M.ask(ids)
+    for _ = 1, MOST_TRIES do
+        local round, before = ask(ids)
+        if round.values then return round, before end
+        if not round.again or not fence.standing() and not fence.raise() then return nil end
     end
     return nil
 end
