@@ -19,8 +19,8 @@ from backoffice.proxy.reload import read_routes
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 
 # What the gate's middleware answer themselves: neither view nor URL table is reached.
-_OF_THE_GATE = ("/api/proxy/", "/gate/check/")
-_CHECK = "/gate/check"
+_BELOW = ("/api/proxy/", "/gate/check/")
+_CHECKS = frozenset({"/gate/check", "/gate/checks"})
 
 
 class Application(WSGIHandler):
@@ -42,7 +42,7 @@ class Application(WSGIHandler):
             start_response("400 Bad Request", [("Content-Length", "0")])
             return []
         path = environ["PATH_INFO"]
-        if path != _CHECK and not path.startswith(_OF_THE_GATE):
+        if path not in _CHECKS and not path.startswith(_BELOW):
             return super().__call__(environ, start_response)
         request = self.request_class(environ)
         response = self._middleware_chain(request)

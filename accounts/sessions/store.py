@@ -16,6 +16,7 @@ What Django's stock cache engine gets wrong for us, and this one must not:
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -45,6 +46,7 @@ from accounts.sessions.connections import (
     answering,
     ask,
     ask_about,
+    ask_about_each,
     client,
     whole_number,
 )
@@ -73,6 +75,9 @@ return {{ARGV[1], 'replaced', ''}}
 """
 REPLACED, CHANGED, GONE = b"replaced", b"changed", b"gone"
 _REPLACED = frozenset({REPLACED, CHANGED, GONE})
+
+# Value, expiry and cut-off, both in milliseconds.
+Found = tuple[bytes | None, int, int]
 
 
 class SessionStore(SessionBase):
@@ -269,14 +274,18 @@ class SessionStore(SessionBase):
     def _find(self, session_key: str | None) -> tuple[Record, bytes, int] | None:
         if not keys.is_session_key(session_key):
             return None
-        for identifier in keys.session_ids(cast("str", session_key)):
-            value, expiry, cutoff = look_up(identifier)
+        for identifier, (value, expiry, cutoff) in self._looked_up(session_key):
             if value is None:
                 continue
             record = values.opened(identifier, value)
             if record and record.is_live(expiry, cutoff, clock.now()):
                 return record, value, expiry
         return None
+
+    def _looked_up(self, session_key: str) -> Iterator[tuple[str, Found]]:
+        """What the store has under each id that this key may have."""
+        for identifier in keys.session_ids(session_key):
+            yield identifier, look_up(identifier)
 
     def _touch(self) -> None:
         record, now = self._record, clock.now()
@@ -363,17 +372,32 @@ class SessionStore(SessionBase):
         return merged
 
 
-def look_up(identifier: str) -> tuple[bytes | None, int, int]:
-    """Value, expiry and cut-off (ms) of a session id, behind the fence."""
-    names = [keys.value(identifier), keys.cutoff(identifier[0])]
+def look_up(identifier: str) -> Found:
+    """What the store has under a session id, behind the fence."""
+    names = keys.value(identifier), keys.cutoff(identifier[0])
     with answering():
-        value, expiry, cutoff = ask_about(*names)
+        answer = ask_about(*names)
         while not fence.stands():
             fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
-            value, expiry, cutoff = ask_about(*names)
-        if not (value is None or isinstance(value, bytes)):
-            raise Nonsense("no value")
-        return value, whole_number(expiry), int(cutoff or 0)
+            answer = ask_about(*names)
+        return _found_in(*answer)
+
+
+def look_up_each(identifiers: list[str]) -> list[Found]:
+    """The same for several ids, in one round trip."""
+    names = [(keys.value(each), keys.cutoff(each[0])) for each in identifiers]
+    with answering():
+        answers = ask_about_each(names)
+        while not fence.stands():
+            fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
+            answers = ask_about_each(names)
+        return [_found_in(*answer) for answer in answers]
+
+
+def _found_in(value: Any, expiry: Any, cutoff: Any) -> Found:
+    if not (value is None or isinstance(value, bytes)):
+        raise Nonsense("no value")
+    return value, whole_number(expiry), int(cutoff or 0)
 
 
 def swap(name: str, read: bytes, sealed: bytes) -> tuple[bytes, bytes]:

@@ -1,9 +1,10 @@
-"""What a door in nginx cannot do itself: `/gate/fence`, `/gate/use`, `/gate/live`.
+"""What a door in nginx cannot do itself: `/gate/fence`, `/gate/use`; `/gate/checks`,
+`/gate/live`.
 
 The nginx script judges without us. It cannot read SQL, where the ledger of kills is,
 and writes nothing to the store; for both it sends a call here, and no request waits
-for more than a moment. Door 2 asks again for streams that stay open. All this is for
-TRUSTED_PROXIES only.
+for more than a moment. Door 2 with Lua asks about its calls, and again for streams that
+stay open. All this is for TRUSTED_PROXIES only.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.fence import stands
 from accounts.sessions.middleware import read_cookie
 from accounts.sessions.store import SessionStore
+from backoffice.proxy.checks import checks
 from backoffice.proxy.errors import NO_STORE, Refusal, answer
 
 log = logging.getLogger("backoffice.gate")
 
-FENCE, USE, LIVE = "/gate/fence", "/gate/use", "/gate/live"
+FENCE, USE = "/gate/fence", "/gate/use"
+CHECKS, LIVE = "/gate/checks", "/gate/live"
 
 
 class ErrandsMiddleware:
@@ -78,5 +81,6 @@ def live(request: HttpRequest) -> HttpResponse:
 _ERRANDS: dict[str, Callable[[HttpRequest], HttpResponse]] = {
     FENCE: fence,
     USE: use,
+    CHECKS: checks,
     LIVE: live,
 }

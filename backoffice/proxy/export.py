@@ -56,6 +56,7 @@ def _gate() -> dict[str, Any]:
         "hosts": list(settings.ALLOWED_HOSTS),
         "header": GATE_HEADER,
         "proof": {"name": gate.PROOF_HEADER, "value": gate.PROOF_VALUE},
+        "judged_headers": list(gate.JUDGED_HEADERS),
         "safe_methods": sorted(SAFE),
         "code_destinations": sorted(gate.CODE_DESTINATIONS),
     }

@@ -133,15 +133,10 @@ def describe(request: HttpRequest, voice: Voice) -> WSGIRequest:
     if claims != ({voice.method, voice.target} & set(_CLAIMS)):
         raise AmbiguousPath("voice")
     target = below(meta) if voice is ENVOY else meta[voice.target]
-    path, _, query = _ABSOLUTE.sub("", target).partition("?")
     environ = {
         **meta,
         "REQUEST_METHOD": meta[voice.method],
-        "RAW_URI": target,
-        # As a web server decodes it, in the form that WSGI asks for (PEP 3333).
-        "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1"),
-        "SCRIPT_NAME": "",
-        "QUERY_STRING": query,
+        **variables_of(target),
     }
     if voice.host in meta:
         environ["HTTP_HOST"] = meta[voice.host]
@@ -152,6 +147,17 @@ def describe(request: HttpRequest, voice: Voice) -> WSGIRequest:
     described = WSGIRequest(environ)
     described.session = SessionStore(read_cookie(described))
     return described
+
+
+def variables_of(target: str) -> dict[str, str]:
+    """What a web server says about a raw target (RFC 3875, PEP 3333)."""
+    path, _, query = _ABSOLUTE.sub("", target).partition("?")
+    return {
+        "RAW_URI": target,
+        "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1"),
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": query,
+    }
 
 
 def passed(granted: GatePass, voice: Voice) -> HttpResponse:

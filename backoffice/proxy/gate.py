@@ -49,6 +49,16 @@ CODE_DESTINATIONS = frozenset(
         "xslt",
     }
 )
+# What decide() looks at besides the call's method, target and host: who puts a call
+# before it from elsewhere has to send these along.
+JUDGED_HEADERS = (
+    "Origin",
+    "Sec-Fetch-Dest",
+    "Sec-Fetch-Site",
+    "Service-Worker",
+    "Upgrade",
+    PROOF_HEADER,
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PROOF_FIELD = "HTTP_" + PROOF_HEADER.upper().replace("-", "_")
 

@@ -28,6 +28,7 @@ Field = tuple[str, str]
 
 PSEUDONYM = "backoffice"
 REQUEST_ID = "X-Request-Id"
+SESSION_ID = "X-Session-Id"
 # What it would need to run as a page of ours, it does not get (ASVS 3.2.1): an
 # upstream's HTML, opened in a tab, has no origin, no scripts and no forms.
 CONTENT_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
@@ -64,7 +65,7 @@ def identity_fields(profile: StaffProfile, session_id: str) -> Mapping[str, str]
         "X-Staff-Email": _encoded(profile.email),
         "X-Staff-Department": _encoded(profile.department),
         "X-Staff-Groups": ",".join(map(_encoded, profile.groups)),
-        "X-Session-Id": _encoded(session_id),
+        SESSION_ID: _encoded(session_id),
     }
     return {name: value for name, value in values.items() if value}
 

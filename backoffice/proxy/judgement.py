@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from accounts.browser import client_address
 from accounts.sessions import noteworthy
 from accounts.sessions.errors import SessionStoreError
-from backoffice.proxy.errors import AmbiguousPath, Refusal, Refused, answer
+from backoffice.proxy.errors import AmbiguousPath, Refusal, Refused
 from backoffice.proxy.gate import Call, GatePass, decide
 from backoffice.proxy.paths import read_target
 
@@ -60,28 +60,34 @@ def judge(request: HttpRequest, target: str) -> GatePass:
 
 def refuse(request: HttpRequest, error: Exception) -> HttpResponseBase:
     """The answer for whatever ended the decision, and its line in the log."""
+    return refusal_for(request, error).answer()
+
+
+def refusal_for(request: HttpRequest, error: Exception) -> Refused:
+    """What whatever ended the decision is to the caller; writes its line in the log."""
     if isinstance(error, Refused):
         session_id = _session_of(request, error)
         if session_id and error.refusal in _NOTEWORTHY:
             _enter(request, error, session_id)
         level = _LEVELS.get(error.refusal, logging.WARNING)
-        if not log.isEnabledFor(level):
-            return error.answer()
-        log.log(
-            level,
-            "gate_refused word=%s reason=%s method=%r path=%r session=%s",
-            error.refusal.word,
-            error.reason,
-            request.method,
-            request.path_info,
-            session_id,
-        )
-        return error.answer()
+        if log.isEnabledFor(level):
+            log.log(
+                level,
+                "gate_refused word=%s reason=%s method=%r path=%r session=%s",
+                error.refusal.word,
+                error.reason,
+                request.method,
+                request.path_info,
+                session_id,
+            )
+        return error
     if isinstance(error, SessionStoreError):
         # Logged with its cause where it was met.
-        return answer(Refusal.STORE_DOWN, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        return Refused(
+            Refusal.STORE_DOWN, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
+        )
     log.error("gate_failed error=%s", type(error).__name__, exc_info=error)
-    return answer(Refusal.FAILED)
+    return Refused(Refusal.FAILED)
 
 
 def _enter(request: HttpRequest, error: Refused, session_id: str) -> None:

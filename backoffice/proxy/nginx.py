@@ -95,17 +95,13 @@ class Nginx:
             for what in ("connect", "send", "read"):
                 yield f"lua_socket_{what}_timeout {STORE_MILLISECONDS}ms;"
             yield "lua_socket_log_errors off;"
-            # A round of answers in one read.
+            # A round's answers in one read.
             yield "lua_socket_buffer_size 64k;"
             yield "lua_socket_pool_size 128;"
-            yield (
-                "init_by_lua_block { "
-                f'require("backoffice.{self.door}").start("{self.folder}/gate.json") }}'
-            )
-            yield (
-                "init_worker_by_lua_block { "
-                f'require("backoffice.{self.door}").start_worker() }}'
-            )
+            script = f'require("backoffice.{self.door}")'
+            rules = f'"{self.folder}/gate.json"'
+            yield f"init_by_lua_block {{ {script}.start({rules}) }}"
+            yield f"init_worker_by_lua_block {{ {script}.start_worker() }}"
 
     def _server(self) -> Iterator[str]:
         prefix = self.rules["gate"]["prefix"]
@@ -118,7 +114,7 @@ class Nginx:
         yield from self._late_refusals()
         # Between the doors and the site alone.
         yield "location ^~ /gate/ { return 404; }"
-        if self.door is Door.CHECK:
+        if not self.lua:
             yield f"include {self.snippets}/check.conf;"
             yield from spoken_refusals(self.rules["refusals"], self._refused())
 
@@ -129,10 +125,11 @@ class Nginx:
 
     def _judge(self, name: str) -> Iterator[str]:
         if self.lua:
-            # Not require(), which costs each call a way out of machine code.
-            call = f'package.loaded["backoffice.{self.door}"].access("{name}")'
-            yield f"access_by_lua_block {{ {call} }}"
-            yield from self._look()
+            yield f'access_by_lua_block {{ {self._call("access")}("{name}") }}'
+
+    def _call(self, function: str) -> str:
+        # Not require(), which costs each call a way out of machine code.
+        return f'package.loaded["backoffice.{self.door}"].{function}'
 
     def _cookies(self, route: Rules | None) -> Iterator[str]:
         """Its cookies either way, and the rest of what Lua sees to in an answer."""
@@ -146,11 +143,6 @@ class Nginx:
         if self.lua:
             call = f'package.loaded["backoffice.answers"].{clean}'
             yield f"header_filter_by_lua_block {{ {call} }}"
-
-    def _look(self) -> Iterator[str]:
-        if self.lua and self.door is Door.CHECK:
-            call = 'package.loaded["backoffice.check"].look()'
-            yield f"rewrite_by_lua_block {{ {call} }}"
 
     def _nowhere(self) -> Iterator[str]:
         """What names no route is put before the gate all the same, and never passes."""
@@ -185,9 +177,8 @@ class Nginx:
         """The question to the gate, and the fields either way."""
         for variable in IDENTITY.values():
             yield f'set {variable} "";'
-        yield f"include {self.snippets}/{self.door}-route.conf;"
-        if self.lua:
-            yield f"include {self.snippets}/lua-route.conf;"
+        kind = "lua" if self.lua else "check"
+        yield f"include {self.snippets}/{kind}-route.conf;"
         yield f"include {self.snippets}/proxy.conf;"
         yield from sent_fields(self.rules["request_headers"])
         answers = self.rules["response_headers"]
@@ -226,11 +217,11 @@ class Nginx:
             yield "}"
 
     def _too_large(self) -> Iterator[str]:
-        if self.door is Door.SCRIPT:
-            yield f"    include {self.snippets}/script-too-large.conf;"
+        if self.lua:
+            yield f"    include {self.snippets}/lua-too-large.conf;"
             yield f"    include {self.folder}/fields.conf;"
+            yield f"    content_by_lua_block {{ {self._call('too_large')}() }}"
         else:
-            yield from (f"    {line}" for line in self._look())
             yield f"    include {self.snippets}/check-route.conf;"
             yield f"    include {self.snippets}/check-too-large.conf;"
 

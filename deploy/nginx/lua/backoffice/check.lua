@@ -1,6 +1,7 @@
 -- Door 2 with Lua: the site judges the call; this refuses what the site is never shown,
 -- and ends the call together with its session.
 
+local checks = require "backoffice.checks"
 local config = require "backoffice.config"
 local head = require "backoffice.head"
 local passage = require "backoffice.passage"
@@ -10,16 +11,22 @@ local routes = require "backoffice.routes"
 local site = require "backoffice.site"
 local watch = require "backoffice.watch"
 
-local var = ngx.var
+local var, get_method = ngx.var, ngx.req.get_method
+local gsub, lower, upper, ipairs = string.gsub, string.lower, string.upper, ipairs
 local LIVE_SECONDS = 1
 
 local _M = {}
-local cookie
+local cookie, judged
 
 function _M.start(path)
     local rules = config.load(path)
-    cookie = rules.gate.cookie
+    cookie, judged = rules.gate.cookie, {}
+    for place, name in ipairs(rules.gate.judged_headers) do
+        local word = gsub(name, "-", "_")
+        judged[place] = { variable = "HTTP_" .. upper(word), source = "http_" .. lower(word) }
+    end
     site.start(rules.door)
+    checks.start()
     routes.start(rules)
     refusals.start(rules)
 end
@@ -33,19 +40,42 @@ function _M.start_worker()
     watch.start(is_live)
 end
 
--- In rewrite_by_lua, before the site is asked.
-function _M.look()
-    local flaw = head.look(var.request, tonumber(var.request_length))
-    if flaw then return refusals.answer(flaw) end
+-- The site's word about this call.
+local function verdict(cookie_lines)
+    local call = {
+        REQUEST_METHOD = get_method(),
+        RAW_URI = var.gate_target,
+        ["wsgi.url_scheme"] = var.scheme,
+        HTTP_HOST = var.http_host,
+        -- No browser sends two lines (RFC 6265, 5.4), and readers join them in different ways.
+        HTTP_COOKIE = cookie_lines == 1 and var.http_cookie or nil,
+        HTTP_X_FORWARDED_FOR = var.remote_addr,
+        HTTP_X_REQUEST_ID = var.request_id,
+    }
+    for _, field in ipairs(judged) do call[field.variable] = var[field.source] end
+    return checks.verdict(call) or { word = "store-down" }
 end
 
--- In access_by_lua, which comes after auth_request. A yes of the site to what this door
--- would not find again is none.
+-- Answers a call whose body nginx has refused for its length.
+function _M.too_large()
+    local flaw, cookie_lines = head.look(var.request, tonumber(var.request_length))
+    if flaw then return refusals.answer(flaw) end
+    local found = verdict(cookie_lines)
+    return refusals.answer(found.word or "body-too-large", found)
+end
+
+-- Lets the request pass on to the upstream of the route of this name, which is the one
+-- nginx has chosen, or answers it.
 function _M.access(name)
-    local route, key = routes.by_name[name], record.key_in(var.http_cookie or "", cookie)
-    if not route or not key then return ngx.exit(401) end
     local length = tonumber(var.request_length)
-    local _, _, connection_lines = head.look(var.request, length)
+    local flaw, cookie_lines, connection_lines = head.look(var.request, length)
+    if flaw then return refusals.answer(flaw) end
+    local found = verdict(cookie_lines)
+    if found.word then return refusals.answer(found.word, found) end
+    -- A yes of the site to what this door would not find again is none.
+    local route, key = routes.by_name[name], record.key_in(var.http_cookie or "", cookie)
+    if not route or found.route ~= name or not key then return refusals.answer("bad-path") end
+    var.staff_session, var.staff_token = found.session, found.token
     return passage.begin(route, key, var.gate_upgrade ~= "", length, connection_lines)
 end
 
