@@ -4,24 +4,25 @@ While nginx waits for one answer it gathers the calls that come, and asks about 
 together. Each is put before the gate by itself, as at `/gate/check`. What they share,
 a request to the web server and a question to the store, is most of what a check costs.
 
-The body is a JSON array of the calls, each an object with their variables (RFC 3875;
-`wsgi.url_scheme` as in PEP 3333), in which one sign is one byte. The answer is an array
-in the same order: for a call that may pass the name of its `route` and the values of
-`$staff_session` and `$staff_token` in deploy/nginx; else the `word` of the refusal and
-the methods to `allow`.
+The body is JSON: a `ticket`, which the answer brings back, and the `calls`, each an
+object with its variables (RFC 3875; `wsgi.url_scheme` as in PEP 3333), in which one
+sign is one byte. The answer has `verdicts` in the same order: for a call that may pass
+the name of its `route` and the values of `$staff_session` and `$staff_token` in
+deploy/nginx; else the `word` of the refusal and the methods to `allow`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 
 from accounts.sessions.middleware import read_cookie
 from accounts.sessions.together import Together
-from backoffice.proxy.errors import Refused
+from backoffice.proxy.errors import Refusal, Refused
 from backoffice.proxy.forward_auth import variables_of
 from backoffice.proxy.gate import GatePass
 from backoffice.proxy.headers import SESSION_ID
@@ -29,26 +30,34 @@ from backoffice.proxy.identity import TOKEN_HEADER, fields_for
 from backoffice.proxy.judgement import judge, refusal_for
 from backoffice.request_id import name_request
 
+log = logging.getLogger("backoffice.gate")
+
 
 def checks(request: HttpRequest) -> HttpResponse:
-    """What the gate says to each call of the round.
+    """What the gate says to each call of the round; 400 to a body of another form."""
+    try:
+        ticket, calls = _calls_in(request)
+    except (ValueError, TypeError, KeyError):
+        log.warning("checks_not_understood")
+        return HttpResponseBadRequest()
+    answer = {"ticket": ticket, "verdicts": [_verdict(call) for call in calls]}
+    content = json.dumps(answer).encode()
+    # With a length: a door need not know of chunks.
+    length = {"Content-Length": str(len(content))}
+    return HttpResponse(content, "application/json", headers=length)
 
-    Raises ValueError, TypeError or KeyError for a body of another form.
-    """
+
+def _calls_in(request: HttpRequest) -> tuple[str, list[WSGIRequest]]:
     ours = {
         name: value
         for name, value in request.META.items()
         if not name.startswith("HTTP_")
     }
-    together = Together()
-    calls = [
+    body, together = json.loads(request.body.decode("latin-1")), Together()
+    return body["ticket"], [
         _described({**ours, **call, **variables_of(call["RAW_URI"])}, together)
-        for call in json.loads(request.body.decode("latin-1"))
+        for call in body["calls"]
     ]
-    verdicts = json.dumps([_verdict(call) for call in calls]).encode()
-    # With a length: a door need not know of chunks.
-    length = {"Content-Length": str(len(verdicts))}
-    return HttpResponse(verdicts, "application/json", headers=length)
 
 
 def _described(environ: dict[str, Any], together: Together) -> WSGIRequest:
@@ -59,6 +68,8 @@ def _described(environ: dict[str, Any], together: Together) -> WSGIRequest:
 
 def _verdict(call: WSGIRequest) -> dict[str, str]:
     try:
+        if "HTTP_HOST" not in call.META:
+            raise Refused(Refusal.BAD_HOST)
         return _passed(judge(call, call.META["RAW_URI"]))
     except Exception as error:
         # Every failure denies, also those that nobody thought of (ASVS 16.5.3).

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
@@ -16,7 +15,13 @@ from backoffice.demo.store import Presence, presence
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Door, House
 from tests.doors.test_kills import name_of
-from tests.doors.test_outages import ALL_WORKERS, TARGET, is_an_outage, settled
+from tests.doors.test_outages import (
+    ALL_WORKERS,
+    TARGET,
+    is_an_outage,
+    settled,
+    statuses,
+)
 
 TEN_MINUTES_MS = 10 * 60 * 1000
 STORE_UNREACHABLE = 3
@@ -141,13 +146,6 @@ def test_a_kill_that_the_store_does_not_take_is_an_outage_until_it_does(
     # that did delivers the kill when it is asked next; of many calls it gets some.
     assert wait_until(lambda: 401 in statuses(door, key), 20)
     assert door.ask(TARGET, key=key).status == 401
-
-
-def statuses(door: Door, key: str) -> set[int]:
-    """What calls get that are made at the same time."""
-    with ThreadPoolExecutor(ALL_WORKERS) as callers:
-        asked = [callers.submit(door.ask, TARGET, key=key) for _ in range(ALL_WORKERS)]
-        return {call.result().status for call in asked}
 
 
 @pytest.mark.parametrize("trouble", NO_ANSWERS.values(), ids=NO_ANSWERS)

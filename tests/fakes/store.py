@@ -95,6 +95,9 @@ class Proxy:
     connection; `delay` (seconds) holds back every answer.
     """
 
+    wire: type[Wire] = Wire
+    line: type[Line] = Line
+
     def __init__(self, url: str) -> None:
         self.fault: Fault | None = None
         self.to: frozenset[bytes] = frozenset()
@@ -160,7 +163,7 @@ class Proxy:
 
     def _serve(self, sock: socket.socket) -> None:
         with suppress(OSError, Gone, ValueError), sock, self._connect() as behind:
-            line = Line(Wire(sock), Wire(behind))
+            line = self.line(self.wire(sock), self.wire(behind))
             while True:
                 line.command = line.client.message()
                 self.heard.append(line.name)

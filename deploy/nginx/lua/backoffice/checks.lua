@@ -17,10 +17,15 @@ local MOST_TRIES = 3
 local GONE = { closed = true, ["broken pipe"] = true, ["connection reset by peer"] = true }
 
 local _M = {}
-local first_lines
+local first_lines, ask, tickets
 
 function _M.start()
+    tickets = 0
     first_lines = "POST /gate/checks HTTP/1.1\r\nHost: " .. site.name .. "\r\nContent-Length: "
+    ask = rounds.new {
+        question = cjson.encode, carry = _M.carry, fail = _M.fail,
+        seconds = WAIT_SECONDS, most = MOST_CALLS, lanes = LANES, full = FULL,
+    }
 end
 
 local function connect()
@@ -34,7 +39,9 @@ end
 -- Puts the site's answer into the round; a problem when it is none. The second result is
 -- true when the connection ends with it.
 local function exchange(sock, round)
-    local body = "[" .. concat(round.questions, ",") .. "]"
+    tickets = tickets + 1
+    local ticket = ngx.worker.pid() .. "." .. tickets
+    local body = '{"ticket":"' .. ticket .. '","calls":[' .. concat(round.questions, ",") .. "]}"
     local sent, problem = sock:send({ first_lines, #body, "\r\n\r\n", body })
     if not sent then return problem end
     local head
@@ -46,19 +53,22 @@ local function exchange(sock, round)
     local text
     text, problem = sock:receive(length)
     if not text then return problem end
-    local verdicts = cjson.decode(text)
-    if type(verdicts) ~= "table" or #verdicts ~= round.size then return "nonsense" end
-    round.verdicts = verdicts
+    local answer = cjson.decode(text)
+    -- One that was meant for another round would be somebody else's yes.
+    if type(answer) ~= "table" or answer.ticket ~= ticket or #answer.verdicts ~= round.size then
+        return "nonsense"
+    end
+    round.verdicts = answer.verdicts
     return nil, find(head, "\r\nconnection: close", 1, true) ~= nil
 end
 
-local function fail(problem)
+function _M.fail(problem)
     log(ngx.WARN, "site_unavailable cause=", problem)
 end
 
 -- Asks about the calls of a round over this link, or a new one, and gives the link for the
 -- next. To ask twice changes nothing.
-local function carry(round, link)
+function _M.carry(round, link)
     local problem, is_last
     for _ = 1, MOST_TRIES do
         if not link then link, problem = connect() end
@@ -73,14 +83,9 @@ local function carry(round, link)
         if not link.is_used or not GONE[problem] then break end
         link = nil
     end
-    fail(problem)
+    _M.fail(problem)
     return nil
 end
-
-local ask = rounds.new {
-    question = cjson.encode, carry = carry, fail = fail,
-    seconds = WAIT_SECONDS, most = MOST_CALLS, lanes = LANES, full = FULL,
-}
 
 -- The site's word about this call, an object with its variables; nil when it has none.
 function _M.verdict(call)

@@ -17,7 +17,7 @@ local MOST_BYTES, MOST_QUESTIONS, MOST_TRIES = 64 * 1024, 64, 3
 local WAIT_SECONDS = 0.9
 
 local _M = {}
-local config, greeting, greetings, tickets, prefix
+local config, greeting, greetings, tickets, prefix, ask
 local pools = {}
 
 function _M.start(door)
@@ -32,12 +32,17 @@ function _M.start(door)
     end
     greetings = #steps
     greeting = concat(steps) .. command("INFO", "server")
+    -- One lane: the store has one thread.
+    ask = rounds.new {
+        question = _M.question, carry = _M.carry, fail = _M.fail,
+        seconds = WAIT_SECONDS, most = MOST_QUESTIONS, lanes = 1,
+    }
 end
 
 -- What is asked about one session: its value, when the store will forget it, and the
 -- cut-off it is under. Not one moment but three, in the order in which each can only make
 -- the answer stricter.
-local function question(id)
+function _M.question(id)
     local shard = sub(id, 1, 1)
     local name = "$33\r\nbo:{" .. shard .. "}:s:" .. id .. "\r\n"
     return "*2\r\n$3\r\nGET\r\n" .. name
@@ -132,7 +137,7 @@ local function exchange(sock, round)
     round.values, round.expiries, round.cutoffs = values, expiries, cutoffs
 end
 
-local function fail(problem)
+function _M.fail(problem)
     fence.lower()
     ngx.log(ngx.WARN, "store_unavailable cause=", problem)
 end
@@ -140,7 +145,7 @@ end
 -- Asks the questions of a round over this link, or a new one, and gives the link for the
 -- next. The round has its answers then, or is to be asked `again` once the fence stands,
 -- or neither: the store cannot say, or may not be believed.
-local function carry(round, link)
+function _M.carry(round, link)
     local run_id, problem, is_another = fence.standing(), nil, nil
     if link and link.run_id ~= run_id then
         link.sock:close()
@@ -168,16 +173,10 @@ local function carry(round, link)
         fence.lower()
         round.again = true
     else
-        fail(problem)
+        _M.fail(problem)
     end
     return nil
 end
-
--- One lane: the store has one thread.
-local ask = rounds.new {
-    question = question, carry = carry, fail = fail,
-    seconds = WAIT_SECONDS, most = MOST_QUESTIONS, lanes = 1,
-}
 
 -- The round that has the answers for these ids, and the place before theirs. Nil when the
 -- store cannot say, or may not be believed.

@@ -1,0 +1,217 @@
+"""Calls are put before the site together; their verdicts are never mixed up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from backoffice.demo.children import wait_until
+from tests.doors.conftest import fresh_key
+from tests.doors.house import Answer, Door, House
+from tests.doors.server import running_nginx
+from tests.doors.test_kills import end_person, name_of
+from tests.doors.test_outages import is_an_outage
+from tests.doors.test_rounds import AT_ONCE, DEAD, TARGET, WORKERS, all_at_once
+from tests.fakes.site import SiteProxy
+from tests.fakes.store import (
+    Fault,
+    Line,
+    closing_after,
+    hanging,
+    hanging_after,
+    passing,
+    resetting,
+    shifted,
+)
+from tests.journeys.site import FINANCE, SUPPORT
+
+CHECKS = b"/gate/checks"
+
+
+@pytest.fixture(scope="module")
+def line(house: House) -> Iterator[SiteProxy]:
+    """What lies between this door and the site."""
+    with SiteProxy(house.site.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def far(
+    house: House, line: SiteProxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Door]:
+    """A door at the end of that line."""
+    site = replace(house.site, url=f"http://localhost:{line.port}")
+    with running_nginx(site, tmp_path_factory.mktemp("far"), "check") as address:
+        yield Door(house, "check", address)
+
+
+@pytest.fixture
+def keys(house: House, line: SiteProxy, far: Door) -> Iterator[list[str]]:
+    """Two live sessions, whose door judges."""
+    found = [fresh_key(house, SUPPORT), fresh_key(house, FINANCE)]
+    assert wait_until(lambda: far.ask(TARGET, key=found[0]).status == 200, 10)
+    line.heard.clear()
+    yield found
+    line.heals()
+
+
+def test_each_call_gets_the_verdict_about_itself(
+    far: Door, line: SiteProxy, keys: list[str]
+) -> None:
+    line.delay = 0.02
+    seen = far.seen
+    asked = [*keys, *DEAD] * 8
+    answers = all_at_once(far, asked)
+    assert [each.status for each in answers] == [
+        200 if key in keys else 401 for key in asked
+    ]
+    calls = far.house.upstream.requests[seen:]
+    who = {int(call.target.split(b"/")[-1]): call.get("X-Staff-Sub") for call in calls}
+    assert len(who) == len(calls) == asked.count(keys[0]) * 2
+    assert {who[at] for at, key in enumerate(asked) if key == keys[0]} == {SUPPORT}
+    assert {who[at] for at, key in enumerate(asked) if key == keys[1]} == {FINANCE}
+
+
+def test_calls_that_wait_are_asked_about_together(
+    far: Door, line: SiteProxy, keys: list[str]
+) -> None:
+    line.delay = 0.2
+    all_at_once(far, keys * AT_ONCE)
+    # Of each worker one at once, and then few for all the rest.
+    assert WORKERS <= line.heard.count(CHECKS) <= AT_ONCE // 2
+
+
+def test_a_kill_is_seen_by_whoever_comes_after_it(far: Door, keys: list[str]) -> None:
+    end_person(far, name_of(far, keys[0]))
+    answers = all_at_once(far, keys * 4)
+    assert [each.status for each in answers] == [401, 200] * 4
+
+
+def test_one_round_holds_every_kind_of_verdict(
+    far: Door, line: SiteProxy, keys: list[str]
+) -> None:
+    calls: dict[str | None, Callable[[], Answer]] = {
+        "not-allowed": lambda: far.ask("/api/proxy/reports/", key=keys[0]),
+        "no-route": lambda: far.ask("/api/proxy/nowhere/", key=keys[0]),
+        "bad-path": lambda: far.ask("/api/proxy/echo/%2e%2e/", key=keys[0]),
+        "no-method": lambda: far.ask(TARGET, key=keys[1], method="TRACK"),
+        "no-proof": lambda: far.ask(TARGET, key=keys[1], method="PUT"),
+        "no-session": lambda: far.ask(TARGET),
+        "bad-host": lambda: far.ask(TARGET, key=keys[0], host="elsewhere.example"),
+        None: lambda: far.ask(TARGET, key=keys[0]),
+    }
+    line.delay = 0.1
+    with ThreadPoolExecutor(2 * len(calls)) as pool:
+        running = [(word, pool.submit(call)) for word, call in [*calls.items()] * 2]
+        found = [(word, each.result()) for word, each in running]
+    assert [each.word for _, each in found] == [word for word, _ in found]
+    assert {e.get("Allow") is None for w, e in found if w == "no-method"} == {False}
+    assert line.heard.count(CHECKS) < len(found) // 2
+
+
+def test_an_answer_that_comes_byte_by_byte_is_understood(
+    far: Door, line: SiteProxy, keys: list[str]
+) -> None:
+    def in_bytes(line: Line) -> bytes:
+        for byte in line.ask():
+            line.client.send(bytes([byte]))
+        return b""
+
+    line.breaks(in_bytes, CHECKS)
+    answers = all_at_once(far, [*keys, *DEAD])
+    assert [each.status for each in answers] == [200, 200, 401, 401, 401, 401]
+
+
+def test_a_connection_that_was_closed_meanwhile_refuses_nobody(
+    far: Door, line: SiteProxy, keys: list[str]
+) -> None:
+    for _ in range(4):
+        assert far.ask(TARGET, key=keys[0]).status == 200
+        line.cut()
+
+
+def test_a_connection_that_the_site_ends_is_not_used_again(
+    far: Door, line: SiteProxy, keys: list[str]
+) -> None:
+    def last(line: Line) -> bytes:
+        return line.ask().replace(b"Connection: keep-alive", b"Connection: close")
+
+    line.breaks(last, CHECKS)
+    line.cut()
+    before = line.connections
+    assert [far.ask(TARGET, key=keys[0]).status for _ in range(5)] == [200] * 5
+    assert line.connections == before + 5
+
+
+def test_a_round_that_hangs_does_not_hold_up_many_others(
+    far: Door, line: SiteProxy, keys: list[str]
+) -> None:
+    left = [1]
+
+    def first_hangs(line: Line) -> bytes | None:
+        left[0] -= 1
+        return hanging(line) if left[0] == 0 else None
+
+    line.breaks(first_hangs, CHECKS)
+    answers = all_at_once(far, keys * 2 * AT_ONCE)
+    refused = [each for each in answers if each.status != 200]
+    assert 0 < len(refused) < AT_ONCE
+    assert all(map(is_an_outage, refused))
+
+
+def with_length(body: bytes, status: bytes = b"200 OK") -> bytes:
+    return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+def with_verdicts(change: Callable[[list[Any]], list[Any]]) -> Fault:
+    """The site's answer with other verdicts in it."""
+
+    def fault(line: Line) -> bytes:
+        answer = json.loads(line.ask().partition(b"\r\n\r\n")[2])
+        answer["verdicts"] = change(answer["verdicts"])
+        return with_length(json.dumps(answer).encode())
+
+    return fault
+
+
+YES = b'{"ticket":"1.1","verdicts":[{"route":"echo","session":"a","token":""}]}'
+FAULTS: dict[str, Callable[[], Fault]] = {
+    "shifted": lambda: shifted,
+    "hanging": lambda: hanging,
+    "an error": lambda: with_length(b"", b"500 Internal Server Error"),
+    "a refusal": lambda: with_length(b"", b"403 Forbidden"),
+    "another ticket": lambda: with_length(YES),
+    "one too few": lambda: with_verdicts(lambda verdicts: verdicts[1:]),
+    "one too many": lambda: with_verdicts(lambda verdicts: [*verdicts, verdicts[0]]),
+    "none": lambda: with_verdicts(lambda _: []),
+    "not verdicts": lambda: with_verdicts(lambda verdicts: [None] * len(verdicts)),
+    "no JSON": lambda: with_length(b"{"),
+    "no object": lambda: with_length(b"[]"),
+    "no length": lambda: closing_after(b"HTTP/1.1 200 OK\r\n\r\n" + YES),
+    "nonsense": lambda: b"nonsense\r\n\r\n",
+    "cut short": lambda: closing_after(with_length(YES)[:-3]),
+    "stuck": lambda: hanging_after(with_length(YES)[:-3]),
+    "reset": lambda: resetting,
+    "the second one stuck": lambda: passing(1, hanging),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_round_that_goes_wrong_lets_nobody_in_and_signs_nobody_out(
+    far: Door, line: SiteProxy, keys: list[str], fault: str
+) -> None:
+    seen = far.seen
+    line.breaks(FAULTS[fault](), CHECKS)
+    answers = all_at_once(far, keys * 4)
+    passed = [each for each in answers if each.status == 200]
+    refused = [each for each in answers if each.status != 200]
+    assert all(is_an_outage(each) or each.status == 500 for each in refused)
+    assert len(passed) <= (4 if fault == "the second one stuck" else 0)
+    assert far.seen == seen + len(passed)
+    line.heals()
+    assert wait_until(lambda: far.ask(TARGET, key=keys[0]).status == 200, 10)
