@@ -174,6 +174,7 @@ def _told(store: Any, question: bytes, count: int) -> list[Any]:
     try:
         echo = b"*2\r\n$4\r\nECHO\r\n$%d\r\n%b\r\n" % (len(ticket), ticket)
         connection.send_packed_command((question + echo,), check_health=False)
+        found: list[Any]
         *found, last = connection._parser.read_each(count + 1)
         if last != ticket:
             raise Nonsense("answers to other questions")

@@ -31,12 +31,16 @@ BYTES = 12
 
 # KEYS: by use, by start, by end, then the facts' bucket of each id.
 # ARGV: what counts as fresh (ms), then ids.
+# Looks before each: a store that takes no writes is told nothing that it knows.
 _FORGET_UNLESS_FRESH = """
 for place = 2, #ARGV do
-  local used = redis.call('ZSCORE', KEYS[1], ARGV[place])
+  local member, facts = ARGV[place], KEYS[place + 2]
+  local used = redis.call('ZSCORE', KEYS[1], member)
   if not used or tonumber(used) < tonumber(ARGV[1]) then
-    for n = 1, 3 do redis.call('ZREM', KEYS[n], ARGV[place]) end
-    redis.call('HDEL', KEYS[place + 2], ARGV[place])
+    for n = 1, 3 do
+      if redis.call('ZSCORE', KEYS[n], member) then redis.call('ZREM', KEYS[n], member) end
+    end
+    if redis.call('HEXISTS', facts, member) == 1 then redis.call('HDEL', facts, member) end
   end
 end
 """

@@ -274,7 +274,8 @@ class SessionStore(SessionBase):
     def _find(self, session_key: str | None) -> tuple[Record, bytes, int] | None:
         if not keys.is_session_key(session_key):
             return None
-        for identifier, (value, expiry, cutoff) in self._looked_up(session_key):
+        key = cast("str", session_key)
+        for identifier, (value, expiry, cutoff) in self._looked_up(key):
             if value is None:
                 continue
             record = values.opened(identifier, value)

@@ -15,6 +15,7 @@ from pytest_django.fixtures import Settings
 from accounts.models import Revocation, User
 from accounts.sessions import fence, ledger, live
 from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
+from accounts.sessions.index import FRESH_SECONDS
 from accounts.sessions.store import TOUCH_SECONDS
 from backoffice.demo.store import EmbeddedStore
 from tests.accounts.sessions.conftest import again, begin, is_live, sign_in
@@ -299,3 +300,20 @@ def put_back(server: EmbeddedStore, folder: Path) -> None:
     server.kill()
     shutil.copy(folder / "backup.rdb", server.folder / "dump.rdb")
     server.start()
+
+
+def test_a_store_that_takes_no_writes_may_be_believed_after_kills(
+    store: redis.Redis, travel: Travel
+) -> None:
+    """The ledger is replayed first, which writes nothing that is written already."""
+    killed, kept = begin("u-1"), begin("u-2")
+    live.end([str(killed.session_id)], by="a test", reason="")
+    assert is_live(kept)
+    travel.shift(FRESH_SECONDS + 1)
+    try:
+        store.config_set("min-replicas-to-write", 1)
+        fence.lower()
+        assert is_live(kept)
+        assert not is_live(killed)
+    finally:
+        store.config_set("min-replicas-to-write", 0)

@@ -11,7 +11,7 @@ from accounts import keys
 from accounts.models import Revocation
 from accounts.sessions import ledger
 from accounts.sessions.store import TOUCH_SECONDS
-from backoffice.proxy.errands import FENCE, LIVE, USE
+from backoffice.proxy.errands import CHECKS, FENCE, LIVE, USE
 from backoffice.proxy.errors import GATE_HEADER, Refusal
 from tests.accounts.sessions.conftest import begin, is_live
 from tests.conftest import Travel
@@ -102,7 +102,7 @@ def test_without_a_live_session_it_is_401(client: Client, errand: str) -> None:
     assert not response.cookies
 
 
-@pytest.mark.parametrize("errand", [FENCE, USE, LIVE])
+@pytest.mark.parametrize("errand", [FENCE, USE, CHECKS, LIVE])
 def test_a_stranger_is_not_served(
     client: Client, settings: Settings, errand: str
 ) -> None:
@@ -110,6 +110,6 @@ def test_a_stranger_is_not_served(
     assert is_refused(client.post(errand), Refusal.NO_DOOR)
 
 
-@pytest.mark.parametrize("errand", [FENCE, USE, LIVE])
+@pytest.mark.parametrize("errand", [FENCE, USE, CHECKS, LIVE])
 def test_an_errand_is_a_post(client: Client, errand: str) -> None:
     assert is_refused(client.get(errand), Refusal.NO_METHOD)

@@ -11,7 +11,7 @@ local routes = require "backoffice.routes"
 local site = require "backoffice.site"
 local watch = require "backoffice.watch"
 
-local var, get_method = ngx.var, ngx.req.get_method
+local var, get_method, value = ngx.var, ngx.req.get_method, head.value
 local gsub, lower, upper, ipairs = string.gsub, string.lower, string.upper, ipairs
 local LIVE_SECONDS = 1
 
@@ -22,8 +22,7 @@ function _M.start(path)
     local rules = config.load(path)
     cookie, judged = rules.gate.cookie, {}
     for place, name in ipairs(rules.gate.judged_headers) do
-        local word = gsub(name, "-", "_")
-        judged[place] = { variable = "HTTP_" .. upper(word), source = "http_" .. lower(word) }
+        judged[place] = { name = lower(name), variable = "HTTP_" .. gsub(upper(name), "-", "_") }
     end
     site.start(rules.door)
     checks.start()
@@ -40,27 +39,27 @@ function _M.start_worker()
     watch.start(is_live)
 end
 
--- The site's word about this call.
-local function verdict(cookie_lines)
+-- The site's word about this call; the arguments as head.look has them.
+local function verdict(has_one_cookie, marks)
     local call = {
         REQUEST_METHOD = get_method(),
         RAW_URI = var.gate_target,
         ["wsgi.url_scheme"] = var.scheme,
         HTTP_HOST = var.http_host,
         -- No browser sends two lines (RFC 6265, 5.4), and readers join them in different ways.
-        HTTP_COOKIE = cookie_lines == 1 and var.http_cookie or nil,
+        HTTP_COOKIE = has_one_cookie and var.http_cookie or nil,
         HTTP_X_FORWARDED_FOR = var.remote_addr,
         HTTP_X_REQUEST_ID = var.request_id,
     }
-    for _, field in ipairs(judged) do call[field.variable] = var[field.source] end
+    for _, field in ipairs(judged) do call[field.variable] = value(field.name, marks) end
     return checks.verdict(call) or { word = "store-down" }
 end
 
 -- Answers a call whose body nginx has refused for its length.
 function _M.too_large()
-    local flaw, cookie_lines = head.look(var.request, tonumber(var.request_length))
+    local flaw, has_one_cookie, marks = head.look(var.request, tonumber(var.request_length))
     if flaw then return refusals.answer(flaw) end
-    local found = verdict(cookie_lines)
+    local found = verdict(has_one_cookie, marks)
     return refusals.answer(found.word or "body-too-large", found)
 end
 
@@ -68,15 +67,15 @@ end
 -- nginx has chosen, or answers it.
 function _M.access(name)
     local length = tonumber(var.request_length)
-    local flaw, cookie_lines, connection_lines = head.look(var.request, length)
+    local flaw, has_one_cookie, marks = head.look(var.request, length)
     if flaw then return refusals.answer(flaw) end
-    local found = verdict(cookie_lines)
+    local found = verdict(has_one_cookie, marks)
     if found.word then return refusals.answer(found.word, found) end
     -- A yes of the site to what this door would not find again is none.
     local route, key = routes.by_name[name], record.key_in(var.http_cookie or "", cookie)
     if not route or found.route ~= name or not key then return refusals.answer("bad-path") end
     var.staff_session, var.staff_token = found.session, found.token
-    return passage.begin(route, key, var.gate_upgrade ~= "", length, connection_lines)
+    return passage.begin(route, key, var.gate_upgrade ~= "", length, marks)
 end
 
 return _M
