@@ -34,13 +34,13 @@ BYTES = 12
 # Looks before each: a store that takes no writes is told nothing that it knows.
 _FORGET_UNLESS_FRESH = """
 for place = 2, #ARGV do
-  local member, facts = ARGV[place], KEYS[place + 2]
-  local used = redis.call('ZSCORE', KEYS[1], member)
+  local id, facts = ARGV[place], KEYS[place + 2]
+  local used = redis.call('ZSCORE', KEYS[1], id)
   if not used or tonumber(used) < tonumber(ARGV[1]) then
     for n = 1, 3 do
-      if redis.call('ZSCORE', KEYS[n], member) then redis.call('ZREM', KEYS[n], member) end
+      if redis.call('ZSCORE', KEYS[n], id) then redis.call('ZREM', KEYS[n], id) end
     end
-    if redis.call('HEXISTS', facts, member) == 1 then redis.call('HDEL', facts, member) end
+    if redis.call('HEXISTS', facts, id) == 1 then redis.call('HDEL', facts, id) end
   end
 end
 """

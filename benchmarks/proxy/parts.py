@@ -54,7 +54,7 @@ def missing_node() -> str:
 def obtain() -> None:
     """Gets what is missing, as far as that can be done here and now."""
     if nginx.find() is None:
-        nginx.install()
+        nginx.install_packages(*nginx.PACKAGES)
     absent = [package for part, package in PACKAGES.items() if not _is_here(part)]
     if absent and os.geteuid() == 0 and (apt := shutil.which("apt-get")):
         _run(apt, "update", "-qq")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from benchmarks.proxy.subjects.apache import ApacheOpenIdc
 from benchmarks.proxy.subjects.django import StockDjango
-from benchmarks.proxy.subjects.doors import Door1, Door2, Door3
+from benchmarks.proxy.subjects.doors import Door1, Door2, Door2WithoutLua, Door3
 from benchmarks.proxy.subjects.nginx import PlainNginx
 from benchmarks.proxy.subjects.node import H3, Express, H3OnUndici
 from benchmarks.proxy.subjects.subject import Subject
@@ -15,6 +15,7 @@ from benchmarks.proxy.subjects.subject import Subject
 SUBJECTS: tuple[type[Subject], ...] = (
     Door1,
     Door2,
+    Door2WithoutLua,
     Door3,
     H3,
     H3OnUndici,

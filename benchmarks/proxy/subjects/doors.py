@@ -59,15 +59,25 @@ class _NginxDoor(Subject):
 
 
 class Door2(_NginxDoor):
-    """Its cost is nginx's and the site's, which is asked each time."""
+    """Its cost is nginx's and the site's, which is asked about each call."""
 
     name = "door2"
-    title = "door 2, nginx asks /gate/check"
-    options = ("--door", "check")
+    title = "door 2, nginx asks the site in rounds"
+    options: tuple[str, ...] = ("--door", "check")
 
     @property
     def pids(self) -> list[int]:
         return [*super().pids, self.ground.site().server.pid]
+
+
+class Door2WithoutLua(Door2):
+    """One question for each call, as all other servers ask."""
+
+    name = "door2-plain"
+    title = "door 2 without Lua, nginx asks /gate/check"
+    # Only what a pass costs: its refusals are the same site's.
+    is_door = False
+    options = ("--door", "check", "--without-lua")
 
 
 class Door3(_NginxDoor):
