@@ -23,7 +23,21 @@ class Response(wsgi.Response):  # type: ignore[misc]
     """As gunicorn's; the head goes out together with the first of the body."""
 
     headers_sent: bool
+    response_length: int | None
     _head = b""
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """As gunicorn's, with each name judged once and all values in one look."""
+        are_usual = all(map(_is_usual, [name for name, _ in headers]))
+        values = "".join([value for _, value in headers])
+        if not are_usual or not wsgi.HEADER_VALUE_RE.fullmatch(values):
+            super().process_headers(headers)
+            return
+        for name, value in headers:
+            value = value.strip(" \t")
+            self.headers.append((name, value))
+            if len(name) == 14 and name.lower() == "content-length":
+                self.response_length = int(value)
 
     def send_headers(self) -> None:
         """Makes the head; it waits for what `write` or `close` have to add."""
@@ -69,6 +83,16 @@ class Response(wsgi.Response):  # type: ignore[misc]
 def _is_trusted(address: str, cfg: Any) -> bool:
     return message._ip_in_allow_list(  # type: ignore[no-any-return]
         address, cfg.forwarded_allow_ips, cfg.forwarded_allow_networks()
+    )
+
+
+@lru_cache(maxsize=1024)
+def _is_usual(name: object) -> bool:
+    """Whether a field of this name is sent as the application gave it."""
+    return (
+        isinstance(name, str)
+        and message.TOKEN_RE.fullmatch(name) is not None
+        and not util.is_hoppish(name)
     )
 
 

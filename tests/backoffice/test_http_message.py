@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
 
 from backoffice.http_message import Response
 
@@ -77,3 +78,21 @@ def test_no_more_than_the_length_is_sent(wire: Wire) -> None:
     answer.write(b"four")
     answer.close()
     assert wire.sent[0].endswith(b"\r\n\r\nfou")
+
+
+def test_fields_are_judged_as_gunicorn_judges_them(wire: Wire) -> None:
+    answer = response(wire, Content_Length=" 2 ", X_Padded=" a b\t", Keep_Alive="yes")
+    assert answer.response_length == 2
+    assert answer.headers == [("Content-Length", "2"), ("X-Padded", "a b")]
+    with pytest.raises(InvalidResponseHeaderName):
+        response(wire, **{"A field": "1"})
+    with pytest.raises(InvalidResponseHeader):
+        response(wire, X_First="fine", X_Second="a\r\nSet-Cookie: b")
+    with pytest.raises(TypeError):
+        response(wire, X_Length=5)  # type: ignore[arg-type]
+
+
+def test_an_upgrade_is_still_announced(wire: Wire) -> None:
+    answer = response(wire, Connection="Upgrade", Upgrade="websocket", X_Other="1")
+    assert answer.upgrade
+    assert answer.headers == [("Upgrade", "websocket"), ("X-Other", "1")]
