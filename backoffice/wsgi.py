@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import django
+from django.conf import LazySettings
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import close_old_connections, connections
 from django.db.backends.signals import connection_created
@@ -93,6 +94,9 @@ def _note_connection(**_: Any) -> None:
     _sql.is_open = True
 
 
+# A call asks for some twenty settings. Django looks each time whether it has to hide a
+# method of that name, which settings never have; that takes longer than all the rest.
+LazySettings.__getattribute__ = object.__getattribute__  # type: ignore[method-assign]
 django.setup(set_prefix=False)
 read_routes()
 application = Application()

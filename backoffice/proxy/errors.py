@@ -119,7 +119,9 @@ def answer(refusal: Refusal, headers: Mapping[str, str] | None = None) -> HttpRe
     The 401 is empty and the same for every kind of dead session, so that nobody
     learns from it whether a guessed cookie was ever alive.
     """
-    response = HttpResponse() if refusal is Refusal.NO_SESSION else _problem(refusal)
+    # A type, so that Django need not find out which one it would be; a 401 has none.
+    empty = refusal is Refusal.NO_SESSION
+    response = HttpResponse(b"", "-") if empty else _problem(refusal)
     response.status_code = refusal.status
     # Past Django's check of each value: these are our own.
     store = response.headers._store

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -46,7 +48,7 @@ def judge(request: HttpRequest, target: str) -> GatePass:
     try:
         # Asked for here because nobody else has asked yet: Django checks the host
         # when it is first wanted, and a refusal needs no host.
-        host = request.get_host()
+        host = _host_of(request)
     except DisallowedHost:
         raise Refused(Refusal.BAD_HOST) from None
     request.gate_host = host  # type: ignore[attr-defined]
@@ -56,6 +58,20 @@ def judge(request: HttpRequest, target: str) -> GatePass:
     scheme = str(request.scheme)
     call = Call(str(request.method), target, scheme, host, request.META)
     return decide(call, request.session)  # type: ignore[arg-type]
+
+
+def _host_of(request: HttpRequest) -> str:
+    """As `request.get_host()`, with the hosts that were accepted remembered."""
+    claimed = request._get_raw_host()  # type: ignore[attr-defined]
+    return _accepted(claimed, tuple(settings.ALLOWED_HOSTS), settings.DEBUG)
+
+
+@lru_cache(maxsize=256)
+def _accepted(claimed: str, allowed: tuple[str, ...], is_debug: bool) -> str:
+    # What Django goes by: a change of either is another question.
+    request = HttpRequest()
+    request.META["HTTP_HOST"] = claimed
+    return request.get_host()
 
 
 def refuse(request: HttpRequest, error: Exception) -> HttpResponseBase:

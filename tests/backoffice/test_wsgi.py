@@ -7,8 +7,10 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 import redis
+from django.conf import settings
 from django.core import signals
 from django.db import connection
+from django.test import override_settings
 
 from backoffice.wsgi import application
 
@@ -72,3 +74,12 @@ def test_a_call_of_the_gate_leaves_no_old_connection_to_sql(
     finally:
         connection.close_if_unusable_or_obsolete = original  # type: ignore[method-assign]
     assert closed == [True]
+
+
+def test_a_setting_that_is_replaced_is_replaced_at_once() -> None:
+    here = settings.SITE_URL
+    for url in ("https://elsewhere.example", here):
+        with override_settings(SITE_URL=url):
+            assert url == settings.SITE_URL
+    with pytest.raises(AttributeError):
+        _ = settings.NOT_THERE

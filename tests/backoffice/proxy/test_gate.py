@@ -155,6 +155,16 @@ def test_a_foreign_host_is_refused(ask: Ask, host: str) -> None:
     assert is_refused(ask(HTTP_HOST=host), Refusal.BAD_HOST)
 
 
+def test_a_host_is_accepted_for_as_long_as_the_settings_name_it(
+    ask: Ask, settings: Settings
+) -> None:
+    assert not is_refused(ask(), Refusal.BAD_HOST)
+    settings.ALLOWED_HOSTS = ["localhost"]
+    assert is_refused(ask(), Refusal.BAD_HOST)
+    settings.ALLOWED_HOSTS = ["testserver"]
+    assert not is_refused(ask(), Refusal.BAD_HOST)
+
+
 # Outages and accidents ------------------------------------------------------
 
 
