@@ -16,6 +16,7 @@ from django.conf import settings
 from backoffice.proxy.errors import NO_STORE, DoorError
 from backoffice.proxy.nginx_lines import (
     IDENTITY,
+    IDENTITY_BY_LUA,
     MADE_BY_NGINX,
     Rules,
     duration,
@@ -175,12 +176,13 @@ class Nginx:
 
     def _route(self) -> Iterator[str]:
         """The question to the gate, and the fields either way."""
-        for variable in IDENTITY.values():
-            yield f'set {variable} "";'
-        kind = "lua" if self.lua else "check"
+        kind, identity = ("lua", IDENTITY_BY_LUA) if self.lua else ("check", IDENTITY)
+        for variable in identity.values():
+            if variable.startswith("$"):
+                yield f'set {variable} "";'
         yield f"include {self.snippets}/{kind}-route.conf;"
         yield f"include {self.snippets}/proxy.conf;"
-        yield from sent_fields(self.rules["request_headers"])
+        yield from sent_fields(self.rules["request_headers"], identity)
         answers = self.rules["response_headers"]
         # X-Gate is our own word in a refusal made here: that one is hidden by name.
         prefixes = [p for p in answers["drop_prefixes"] if p not in {"x-gate", "sec-"}]

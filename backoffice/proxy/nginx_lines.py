@@ -32,6 +32,7 @@ _BROWSER_CLAIMS = (
     *("Sec-CH-UA-Bitness", "Sec-CH-UA-WoW64", "Sec-CH-UA-Form-Factors"),
     *("Sec-CH-Prefers-Color-Scheme", "Sec-CH-Prefers-Reduced-Motion"),
 )
+# What says who is calling, and the variable with which nginx's own directives say it.
 IDENTITY = {
     "X-Staff-Sub": "$staff_sub",
     "X-Staff-User": "$staff_user",
@@ -39,6 +40,12 @@ IDENTITY = {
     "X-Staff-Email": "$staff_email",
     "X-Staff-Department": "$staff_department",
     "X-Staff-Groups": "$staff_groups",
+    "X-Staff-Token": "$staff_token",
+    "X-Session-Id": "$staff_session",
+}
+# Where there is Lua, one of them holds the lines of the others as well.
+IDENTITY_BY_LUA = {
+    **dict.fromkeys(IDENTITY, '""'),
     "X-Staff-Token": "$staff_token",
     "X-Session-Id": "$staff_session",
 }
@@ -90,8 +97,8 @@ def target_map(prefix: str, route: Rules) -> Iterator[str]:
     yield "}"
 
 
-def sent_fields(rules: Rules) -> Iterator[str]:
-    """Takes from the client whatever could pass for our word."""
+def sent_fields(rules: Rules, identity: dict[str, str]) -> Iterator[str]:
+    """Takes from the client whatever could pass for our word, and puts ours."""
     prefixes = [p for p in rules["drop_prefixes"] if p != _NEEDED_PREFIX]
     yield f"more_clear_input_headers {' '.join(f'{p}*' for p in prefixes)};"
     ours = {name.lower() for name in IDENTITY} | {"x-request-id", "cookie"}
@@ -100,8 +107,8 @@ def sent_fields(rules: Rules) -> Iterator[str]:
     ]
     for name in [*dropped, *_BROWSER_CLAIMS]:
         yield f'proxy_set_header {name} "";'
-    for name, variable in IDENTITY.items():
-        yield f"proxy_set_header {name} {variable};"
+    for name, value in identity.items():
+        yield f"proxy_set_header {name} {value};"
 
 
 def site_fields() -> dict[str, str]:
