@@ -132,8 +132,6 @@ def test_a_full_store_takes_a_kill(door: Door, key: str, store: redis.Redis) -> 
 def test_a_kill_that_the_store_does_not_take_is_an_outage_until_it_does(
     door: Door, key: str, store: redis.Redis, trouble: tuple[str, str]
 ) -> None:
-    if door.name == "script":
-        pytest.skip("it does not ask why a use was not noted (docs/decisions/0009)")
     user = name_of(door, key)
     let_a_use_be_due(door, key, store)
     with told(store, *trouble):

@@ -1,6 +1,7 @@
 -- Is there a live session behind this cookie? Asked anew for each request (P1).
 
 local clock = require "backoffice.clock"
+local fence = require "backoffice.fence"
 local record = require "backoffice.record"
 local site = require "backoffice.site"
 local store = require "backoffice.store"
@@ -17,10 +18,11 @@ function _M.start(door, cookie_name)
     touch_ms, cookie = door.touch_ms, cookie_name
 end
 
+-- A store that did not take the use may not have taken a kill either.
 local function note_use(premature, key)
-    if not premature then
-        site.call("POST", "/gate/use", { Cookie = cookie .. "=" .. key }, USE_SECONDS)
-    end
+    if premature then return end
+    local cookies = { Cookie = cookie .. "=" .. key }
+    if site.call("POST", "/gate/use", cookies, USE_SECONDS) == 503 then fence.lower() end
 end
 
 -- A use moves the idle limit, at most once a minute. This door writes nothing to the
