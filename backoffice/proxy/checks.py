@@ -73,8 +73,7 @@ def _verdict(call: WSGIRequest) -> dict[str, str]:
         return _passed(judge(call, call.META["RAW_URI"]))
     except Exception as error:
         # Every failure denies, also those that nobody thought of (ASVS 16.5.3).
-        name_request(call)
-        return _refused(refusal_for(call, error))
+        return _refused(call, error)
 
 
 def _passed(granted: GatePass) -> dict[str, str]:
@@ -89,5 +88,9 @@ def _passed(granted: GatePass) -> dict[str, str]:
     }
 
 
-def _refused(refused: Refused) -> dict[str, str]:
+def _refused(call: WSGIRequest, error: Exception) -> dict[str, str]:
+    if not isinstance(error, Refused) or error.refusal is not Refusal.NO_SESSION:
+        # For its line in the log; who has no session is the many, and gets none.
+        name_request(call)
+    refused = refusal_for(call, error)
     return {"word": refused.refusal.word, "allow": refused.headers.get("Allow", "")}

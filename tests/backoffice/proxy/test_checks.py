@@ -17,6 +17,7 @@ from backoffice.proxy.errands import CHECKS
 from backoffice.proxy.gate import JUDGED_HEADERS, Call, decide
 from backoffice.proxy.reload import forget_routes
 from tests.accounts.sessions.conftest import begin
+from tests.backoffice.conftest import Lines
 from tests.backoffice.proxy.conftest import KIM, FakeSession
 from tests.backoffice.proxy.test_forward_auth import HOST, ROUTES, TARGET
 
@@ -103,10 +104,19 @@ def test_each_call_has_its_own_verdict(client: Client, key: str) -> None:
 def test_a_yes_says_who_is_calling_in_lines_for_the_upstream(client: Client) -> None:
     session = begin()
     (found,) = verdicts(client, call(str(session.session_key)))
-    identifier, *lines = found["session"].split("\r\n")
+    identifier, *others = found["session"].split("\r\n")
     assert (found["route"], identifier) == ("members", session.session_id)
-    assert "X-Staff-Sub: u-1001" in lines
-    assert all(line.isascii() and line.startswith("X-Staff-") for line in lines)
+    assert "X-Staff-Sub: u-1001" in others
+    assert all(line.isascii() and line.startswith("X-Staff-") for line in others)
+
+
+def test_a_refusal_is_in_the_log_under_the_name_of_its_call(
+    client: Client, key: str, lines: Lines
+) -> None:
+    refused = call(key, "/api/proxy/reports/", HTTP_X_REQUEST_ID="0123456789abcdef")
+    verdicts(client, call(key), refused, call())
+    (line,) = (each for each in lines() if "gate_refused" in each["event"])
+    assert line["request_id"] == "0123456789abcdef"
 
 
 def test_a_call_has_only_its_own_fields(client: Client, key: str) -> None:
