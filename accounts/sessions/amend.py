@@ -14,11 +14,12 @@ from typing import Any
 
 from accounts import keys
 from accounts.sessions import clock, values
-from accounts.sessions.connections import answering, ask, client
+from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import StoreUnavailable
+from accounts.sessions.questions import ask
 from accounts.sessions.record import Record
-from accounts.sessions.store import (
-    MERGE_ATTEMPTS,
+from accounts.sessions.store import MERGE_ATTEMPTS
+from accounts.sessions.stored import (
     REPLACED,
     look_up,
     note_facts,

@@ -14,8 +14,9 @@ from typing import Any
 
 from accounts import keys
 from accounts.sessions import clock, facts, index, values
-from accounts.sessions.connections import answering, answers, client
+from accounts.sessions.connections import answering, client
 from accounts.sessions.index import Order, places
+from accounts.sessions.questions import answers
 from accounts.sessions.record import Record
 
 BATCH = 1000

@@ -15,7 +15,7 @@ from django.db import connections
 
 from accounts import keys
 from accounts.sessions import clock, facts, index, values
-from accounts.sessions.connections import answers
+from accounts.sessions.questions import answers
 
 # While the store works for one thread, the other reads and writes its own bytes.
 THREADS = 2

@@ -16,8 +16,9 @@ from accounts import audit, keys
 from accounts.audit import ENDS, Event
 from accounts.models import AuditEntry
 from accounts.sessions import clock
-from accounts.sessions.connections import answering, answers
+from accounts.sessions.connections import answering
 from accounts.sessions.kill import agreeing_store
+from accounts.sessions.questions import answers
 
 BATCH = 500
 # How long the timer may have been off.

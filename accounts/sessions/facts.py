@@ -28,8 +28,8 @@ from typing import Any
 from accounts import keys
 from accounts.sessions import seal
 from accounts.sessions.clock import milliseconds
-from accounts.sessions.connections import answers
 from accounts.sessions.live_session import LiveSession
+from accounts.sessions.questions import answers
 from accounts.sessions.record import NONE, Record
 
 WORDS_AT_ONCE = 1000

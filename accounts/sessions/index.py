@@ -16,7 +16,7 @@ from typing import Any
 from accounts import keys
 from accounts.sessions import facts
 from accounts.sessions.clock import milliseconds
-from accounts.sessions.connections import answers, whole_number
+from accounts.sessions.questions import answers, whole_number
 from accounts.sessions.record import Record
 
 PRUNE_AT_MOST = 200

@@ -28,8 +28,9 @@ from accounts.sessions import (
     seal,
     values,
 )
-from accounts.sessions.connections import answering, answers, client
+from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import StoreNotFenced
+from accounts.sessions.questions import answers
 from accounts.sessions.record import Record
 from accounts.sessions.seal import NotSealed
 

@@ -16,7 +16,7 @@ from redis.exceptions import OutOfMemoryError
 from accounts import keys
 from accounts.models import Revocation
 from accounts.sessions import clock, cutoff
-from accounts.sessions.connections import answers
+from accounts.sessions.questions import answers
 from accounts.sessions.record import Record
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from accounts import keys
 from accounts.sessions.errors import SessionStoreError, StoreUnavailable
-from accounts.sessions.store import Found, SessionStore, look_up_each
+from accounts.sessions.store import SessionStore
+from accounts.sessions.stored import Found, look_up_each
 
 
 class Together:

@@ -8,7 +8,8 @@ from typing import Any
 
 from accounts import keys
 from accounts.sessions import clock, index
-from accounts.sessions.connections import answers, is_cluster, whole_number
+from accounts.sessions.connections import is_cluster
+from accounts.sessions.questions import answers, whole_number
 from accounts.sessions.record import Record
 from accounts.sessions.seal import NotSealed
 

@@ -25,7 +25,8 @@ from accounts.sessions import change, clock, live
 from accounts.sessions.change import Change
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.record import Record
-from accounts.sessions.store import CHANGED, GONE, SessionStore, sealed_value, swap
+from accounts.sessions.store import SessionStore
+from accounts.sessions.stored import CHANGED, GONE, sealed_value, swap
 
 log = logging.getLogger(__name__)
 

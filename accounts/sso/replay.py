@@ -9,7 +9,8 @@ between has not used the token up: the provider's next attempt with it does the 
 from __future__ import annotations
 
 from accounts import keys
-from accounts.sessions.connections import answering, answers, client
+from accounts.sessions.connections import answering, client
+from accounts.sessions.questions import answers
 from accounts.sso.logout_token import LEEWAY_SECONDS, MAX_AGE_SECONDS, LogoutToken
 
 # Longer than carrying out a logout takes at the very most.
