@@ -40,8 +40,8 @@ def keep_to(processor: int | None) -> None:
     """
     if not hasattr(os, "sched_setscheduler"):
         return
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     if processor is not None:
         with suppress(OSError):
             os.sched_setaffinity(0, {processor})
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

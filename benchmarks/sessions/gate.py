@@ -10,7 +10,7 @@ from unittest.mock import patch
 import redis
 
 from accounts import keys
-from accounts.sessions import clock, connections, fence, record, seal, store
+from accounts.sessions import clock, connections, fence, record, seal, stored
 from accounts.sessions.connections import client
 from accounts.sessions.record import Record
 from accounts.sessions.store import SessionStore
@@ -31,7 +31,7 @@ WHOLE = "gate check"
 PARTS = (
     ("key to session id (HMAC)", keys, "session_ids"),
     ("find the client (django-redis)", connections, "client"),
-    ("ask the store (pool and wire)", store, "ask_about"),
+    ("ask the store (pool and wire)", stored, "ask_about"),
     ("fence stands", fence, "stands"),
     ("unseal (HMAC, AES-GCM)", seal, "unseal"),
     ("read JSON", record, "_decode"),
