@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -84,6 +85,21 @@ def test_calls_that_wait_are_asked_about_together(
     all_at_once(far, keys * AT_ONCE)
     # Of each worker one at once, and then few for all the rest.
     assert WORKERS <= line.heard.count(CHECKS) <= AT_ONCE // 2
+
+
+def test_long_heads_make_no_round_that_the_site_does_not_take(
+    far: Door, line: SiteProxy, keys: list[str]
+) -> None:
+    line.delay = 0.1
+    # Of signs that take two in JSON.
+    fields = [
+        f"{name}: " + "/" * 7900 for name in ("Origin", "Upgrade", "Service-Worker")
+    ]
+    calls = [partial(far.ask, TARGET, *fields, key=key) for key in DEAD * 10]
+    calls += [partial(far.ask, TARGET, key=key) for key in keys] * 4
+    with ThreadPoolExecutor(len(calls)) as pool:
+        found = list(pool.map(lambda call: call().status, calls))
+    assert found == [401] * 40 + [200] * 8
 
 
 def test_a_kill_is_seen_by_whoever_comes_after_it(far: Door, keys: list[str]) -> None:

@@ -11,23 +11,22 @@
 
 local semaphore = require "ngx.semaphore"
 
-local timer_at, pcall = ngx.timer.at, pcall
+local timer_at, pcall, ipairs = ngx.timer.at, pcall, ipairs
 
 local MOST_ROUNDS, REST_SECONDS = 10000, 1
 
 local _M = {}
 
 -- Gives the function that asks. The carrier has
---   question(thing)      what leaves for one thing that is asked about
 --   carry(round, link)   puts the answers into the round; gives the link for the next one
 --   fail(problem)        told when there was no answer
 --   seconds              how long a request waits for its answer
---   most                 questions in a round
+--   most, most_bytes     questions in a round, and their length; a longer one goes alone
 --   lanes, full          how many rounds may be on their way: one, and more of them when
---                        so many questions wait
+--                        so many questions wait, or more than a round takes
 function _M.new(carrier)
-    local question, most, full, seconds =
-        carrier.question, carrier.most, carrier.full or math.huge, carrier.seconds
+    local most, most_bytes = carrier.most, carrier.most_bytes or math.huge
+    local full, seconds = carrier.full or math.huge, carrier.seconds
     local queue, head, tail = {}, 1, 0
     local lanes, busy, spare = {}, 0, {}
 
@@ -35,7 +34,7 @@ function _M.new(carrier)
         local done = spare[#spare]
         if done then spare[#spare] = nil else done = assert(semaphore.new()) end
         tail = tail + 1
-        queue[tail] = { questions = {}, size = 0, waiting = 0, done = done }
+        queue[tail] = { questions = {}, size = 0, bytes = 0, waiting = 0, done = done }
         return queue[tail]
     end
 
@@ -105,14 +104,20 @@ function _M.new(carrier)
         end
     end
 
-    local function join(things)
+    local function join(questions)
+        local bytes = 0
+        for _, question in ipairs(questions) do bytes = bytes + #question end
         local round = queue[tail]
-        if not round or round.size >= most then round = new_round() end
-        local before, questions = round.size, round.questions
-        questions[before + 1] = question(things[1])
-        for place = 2, #things do questions[before + place] = question(things[place]) end
-        round.size, round.waiting = before + #things, round.waiting + 1
-        if busy == 0 or round.size >= full then wake() end
+        if not round or round.size >= most or round.bytes + bytes > most_bytes then
+            round = new_round()
+        end
+        local before = round.size
+        for place, question in ipairs(questions) do
+            round.questions[before + place] = question
+        end
+        round.size, round.bytes = before + #questions, round.bytes + bytes
+        round.waiting = round.waiting + 1
+        if busy == 0 or round.size >= full or head < tail then wake() end
         return round, before
     end
 
@@ -129,10 +134,10 @@ function _M.new(carrier)
         end
     end
 
-    -- The round that these things were asked about in, and the place before theirs. It has
-    -- its answers, or the carrier says in it why not.
-    return function(things)
-        local round, before = join(things)
+    -- The round that these questions left in, and the place before theirs. It has its
+    -- answers, or the carrier says in it why not.
+    return function(questions)
+        local round, before = join(questions)
         wait_for(round)
         return round, before
     end

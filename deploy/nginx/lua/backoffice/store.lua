@@ -10,7 +10,7 @@ local rounds = require "backoffice.rounds"
 
 local tcp = ngx.socket.tcp
 local sub, match = string.sub, string.match
-local tonumber, concat = tonumber, table.concat
+local tonumber, ipairs, concat = tonumber, ipairs, table.concat
 local command, text_at, number_at = resp.command, resp.text_at, resp.number_at
 
 local MOST_BYTES, MOST_QUESTIONS, MOST_TRIES = 64 * 1024, 64, 3
@@ -34,7 +34,7 @@ function _M.start(door)
     greeting = concat(steps) .. command("INFO", "server")
     -- One lane: the store has one thread.
     ask = rounds.new {
-        question = _M.question, carry = _M.carry, fail = _M.fail,
+        carry = _M.carry, fail = _M.fail,
         seconds = WAIT_SECONDS, most = MOST_QUESTIONS, lanes = 1,
     }
 end
@@ -181,8 +181,10 @@ end
 -- The round that has the answers for these ids, and the place before theirs. Nil when the
 -- store cannot say, or may not be believed.
 function _M.ask(ids)
+    local questions = {}
+    for place, id in ipairs(ids) do questions[place] = _M.question(id) end
     for _ = 1, MOST_TRIES do
-        local round, before = ask(ids)
+        local round, before = ask(questions)
         if round.values then return round, before end
         if not round.again or not fence.standing() and not fence.raise() then return nil end
     end
