@@ -25,7 +25,7 @@ worker_processes 2;
 pcre_jit on;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log notice;
-events {{ worker_connections 2048; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     keepalive_requests 1000000;
@@ -59,13 +59,15 @@ def running_nginx(
     *options: str,
     modules: tuple[str, ...] = nginx.MODULES,
     protocol: str = "",
+    connections: int = 2048,
 ) -> Iterator[str]:
     """Starts nginx with this door before the site; gives its address."""
     port = lasting_port()
     folder.mkdir(parents=True, exist_ok=True)
     site_port = int(urlsplit(site.url).port or 0)
     where = site.manage, folder, port, door, site_port
-    command = nginx_command(*where, *options, modules=modules, protocol=protocol)
+    how = {"modules": modules, "protocol": protocol, "connections": connections}
+    command = nginx_command(*where, *options, **how)
     child = Child("nginx", command, log=folder / "output.log")
     try:
         wait_until(lambda: not child.is_alive() or listens(port), START_SECONDS)
@@ -84,6 +86,7 @@ def nginx_command(
     *options: str,
     modules: tuple[str, ...] = nginx.MODULES,
     protocol: str = "",
+    connections: int = 2048,
 ) -> list[str]:
     """Writes everything that this nginx reads into `folder`; how to start it."""
     found = nginx.find()
@@ -96,7 +99,8 @@ def nginx_command(
     # Workers of a root master become another user, who may not read our folders.
     user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
     values = {"modules": loaded, "user": user, "folder": folder, "made": made}
-    config.write_text(CONFIG.format(**values, port=port, protocol=protocol))
+    values |= {"port": port, "protocol": protocol, "connections": connections}
+    config.write_text(CONFIG.format(**values))
     return [program, "-p", str(folder), "-c", str(config), "-e", f"{folder}/error.log"]
 
 

@@ -11,9 +11,9 @@
 
 local semaphore = require "ngx.semaphore"
 
-local timer_at, pcall, ipairs = ngx.timer.at, pcall, ipairs
+local timer_at, now, pcall, ipairs = ngx.timer.at, ngx.now, pcall, ipairs
 
-local MOST_ROUNDS, REST_SECONDS = 10000, 1
+local MOST_ROUNDS, REST_SECONDS, LOST_SECONDS = 10000, 1, 0.1
 
 local _M = {}
 
@@ -78,6 +78,8 @@ function _M.new(carrier)
 
     -- Also in a worker that is about to leave: what is still in it must be judged.
     local function run(_, lane)
+        if lane.is_running then return end
+        lane.is_running, lane.lost_at, busy = true, 0, busy + 1
         local fine, problem = pcall(carry, lane)
         if not fine then carrier.fail(problem) end
         if lane.under_way then finish(lane.under_way) end
@@ -86,19 +88,22 @@ function _M.new(carrier)
         if head <= tail then wake() end
     end
 
+    -- A timer that has not come after a moment is lost: nginx drops those for which it has
+    -- no connection left, and says so to its log alone.
     function wake()
         for place = 1, carrier.lanes do
             local lane = lanes[place]
             if not lane then
-                lane = { bell = assert(semaphore.new()) }
+                lane = { bell = assert(semaphore.new()), lost_at = 0 }
                 lanes[place] = lane
             end
             if lane.is_resting then
                 lane.is_resting, busy = false, busy + 1
                 return lane.bell:post()
             elseif not lane.is_running then
-                lane.is_running = timer_at(0, run, lane) and true or false
-                if lane.is_running then busy = busy + 1 end
+                if now() >= lane.lost_at and timer_at(0, run, lane) then
+                    lane.lost_at = now() + LOST_SECONDS
+                end
                 return
             end
         end
