@@ -10,7 +10,7 @@ local rounds = require "backoffice.rounds"
 
 local tcp = ngx.socket.tcp
 local sub, match = string.sub, string.match
-local tonumber, ipairs, concat = tonumber, ipairs, table.concat
+local tonumber, concat = tonumber, table.concat
 local command, text_at, number_at = resp.command, resp.text_at, resp.number_at
 
 local MOST_BYTES, MOST_QUESTIONS, MOST_TRIES = 64 * 1024, 64, 3
@@ -181,8 +181,8 @@ end
 -- The round that has the answers for these ids, and the place before theirs. Nil when the
 -- store cannot say, or may not be believed.
 function _M.ask(ids)
-    local questions = {}
-    for place, id in ipairs(ids) do questions[place] = _M.question(id) end
+    local questions = { _M.question(ids[1]) }
+    for place = 2, #ids do questions[place] = _M.question(ids[place]) end
     for _ = 1, MOST_TRIES do
         local round, before = ask(questions)
         if round.values then return round, before end
