@@ -26,6 +26,8 @@ keepalive = 5
 limit_request_line = 8190
 limit_request_field_size = 16380
 forwarded_allow_ips = _proxies or "127.0.0.1,::1"
+# Not even a proxy of ours says where the site begins: most pass on what a client wrote.
+forwarder_headers = ""
 umask = 0o077
 # One line per request is nginx's job; ours are the gate's and the audit's.
 accesslog = None

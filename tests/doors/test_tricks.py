@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.backoffice.proxy.test_paths import AMBIGUOUS, OTHER_SPELLINGS
-from tests.doors.house import Door, proof
+from tests.doors.house import Door, House, proof
 from tests.journeys.site import COOKIE
 
 # No request line can hold an empty target, and this one is the site's own front page.
@@ -236,3 +236,11 @@ def test_the_doors_agree_on_hosts(
     if is_served:
         upstream = door.house.upstream
         assert upstream.last.all("Host") == [upstream.url.removeprefix("http://")]
+
+
+def test_no_client_says_where_the_site_begins(house: House, lasting_key: str) -> None:
+    # Most servers in front pass names with underscores on.
+    door = house.door("embedded")
+    begins = "Script_Name: /x"
+    assert door.ask("/x/gate/fence", begins, method="POST").status == 404
+    assert door.ask("/api/proxy/echo/", begins, key=lasting_key).status == 200
