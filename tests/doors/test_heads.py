@@ -92,9 +92,12 @@ def test_a_line_of_another_form_passes(door: Door, lasting_key: str, line: str) 
 
 @pytest.mark.parametrize(
     "before",
-    ["GET {} HTTP/1.1 ", "GET  {} HTTP/1.1", "GET {} HTTP/1.2  ", " GET {} HTTP/1.1"],
+    [
+        *("GET {} HTTP/1.1 ", "GET  {} HTTP/1.1", "GET {} HTTP/1.2  "),
+        *(" GET {} HTTP/1.1", "GET {} HTTP/1.01", "GET {} HTTP/1.10"),
+    ],
 )
-def test_a_first_line_with_other_blanks_is_refused(
+def test_a_first_line_of_another_form_is_refused(
     door: Door, lasting_key: str, before: str
 ) -> None:
     seen = door.seen

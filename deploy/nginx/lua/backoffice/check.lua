@@ -66,8 +66,8 @@ end
 -- Lets the request pass on to the upstream of the route of this name, which is the one
 -- nginx has chosen, or answers it.
 function _M.access(name)
-    local length = tonumber(var.request_length)
-    local flaw, has_one_cookie, marks = head.look(var.request, length)
+    local request, length = var.request, tonumber(var.request_length)
+    local flaw, has_one_cookie, marks = head.look(request, length)
     if flaw then return refusals.answer(flaw) end
     local found = verdict(has_one_cookie, marks)
     if found.word then return refusals.answer(found.word, found) end
@@ -75,7 +75,7 @@ function _M.access(name)
     local route, key = routes.by_name[name], record.key_in(var.http_cookie or "", cookie)
     if not route or found.route ~= name or not key then return refusals.answer("bad-path") end
     var.staff_session, var.staff_token = found.session, found.token
-    return passage.begin(route, key, var.gate_upgrade ~= "", length, marks)
+    return passage.begin(route, key, var.gate_upgrade ~= "", length - #request, marks)
 end
 
 return _M

@@ -18,7 +18,7 @@ local band, bor, lshift = bit.band, bit.bor, bit.lshift
 local type, ipairs, concat, var = type, ipairs, table.concat, ngx.var
 
 local MOST_FIELDS = 100
-local TAB, LINE_FEED, BLANK, TWO = 9, 10, 32, 50
+local TAB, LINE_FEED, BLANK, DOT, TWO = 9, 10, 32, 46, 50
 -- Control signs, less those that end a line or a text, in two sets: libc is quick with up
 -- to sixteen.
 local SOME = "\1\2\3\4\5\6\7\8\11\12\14\15\16\17\18"
@@ -117,10 +117,11 @@ function _M.look(request, length)
     local count = C.ngx_http_lua_ffi_req_get_headers_count(current, MOST_FIELDS, too_many)
     if too_many[0] ~= 0 then return "header-too-large" end
     C.ngx_http_lua_ffi_req_get_headers(current, fields, count, 1)
+    -- nginx takes a blank behind the version, and 1.01 for 1.1.
+    local version, dot, last = byte(request, -3, -1)
+    if last == BLANK or dot ~= DOT then return "bad-head" end
     -- HTTP/2 has none.
-    local version, _, last = byte(request, -3, -1)
     local has_lines = version ~= TWO
-    if last == BLANK then return "bad-head" end
     local rest, came, twice, padded = length - #request - 4, 0, 0, 0
     for place = 0, count - 1 do
         local field = fields[place]

@@ -12,7 +12,7 @@ local _M = {}
 
 -- Answers the call itself when that goes no further. Otherwise it ends with the session of
 -- this key, and after its route's time, which a WebSocket does not have. `length` is that
--- of its head; `marks` as head.look has them.
+-- of its fields; `marks` as head.look has them.
 function _M.begin(route, key, is_websocket, length, marks)
     if length > route.max_header then return refusals.answer("header-too-large") end
     hops.end_here(marks)

@@ -153,7 +153,7 @@ function _M.access(name)
     end
     -- Another word beside it, and nginx takes up no WebSocket.
     local is_websocket = upgrade and var.gate_upgrade ~= ""
-    return passage.begin(route, key, is_websocket, length, marks)
+    return passage.begin(route, key, is_websocket, length - #request, marks)
 end
 
 return _M
