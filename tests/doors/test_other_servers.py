@@ -75,6 +75,12 @@ def test_doubtful_framing_is_refused_or_made_anew(
         assert framing in (["chunked"], ["0"], ["5"])
 
 
+def test_nobody_outside_says_where_the_site_begins(door: Door) -> None:
+    """Some of these servers pass names with underscores on."""
+    found = door.ask("/x/gate/fence", "Script_Name: /x", method="POST")
+    assert found.status == 404
+
+
 def test_an_upstream_that_is_away_is_502(door: Door, key: str) -> None:
     found = door.ask("/api/proxy/gone/", key=key)
     assert found.status in {502, 503}

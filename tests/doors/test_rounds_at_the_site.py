@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -67,10 +68,8 @@ def test_each_call_gets_the_verdict_about_itself(
     line.delay = 0.02
     seen = far.seen
     asked = [*keys, *DEAD] * 8
-    answers = all_at_once(far, asked)
-    assert [each.status for each in answers] == [
-        200 if key in keys else 401 for key in asked
-    ]
+    statuses = [each.status for each in all_at_once(far, asked)]
+    assert statuses == [200 if key in keys else 401 for key in asked]
     calls = far.house.upstream.requests[seen:]
     who = {int(call.target.split(b"/")[-1]): call.get("X-Staff-Sub") for call in calls}
     assert len(who) == len(calls) == asked.count(keys[0]) * 2
@@ -92,9 +91,7 @@ def test_long_heads_make_no_round_that_the_site_does_not_take(
 ) -> None:
     line.delay = 0.1
     # Of signs that take two in JSON.
-    fields = [
-        f"{name}: " + "/" * 7900 for name in ("Origin", "Upgrade", "Service-Worker")
-    ]
+    fields = [f"{n}: " + "/" * 7900 for n in ("Origin", "Upgrade", "X-Backoffice")]
     calls = [partial(far.ask, TARGET, *fields, key=key) for key in DEAD * 10]
     calls += [partial(far.ask, TARGET, key=key) for key in keys] * 4
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -231,3 +228,21 @@ def test_a_round_that_goes_wrong_lets_nobody_in_and_signs_nobody_out(
     assert far.seen == seen + len(passed)
     line.heals()
     assert wait_until(lambda: far.ask(TARGET, key=keys[0]).status == 200, 10)
+
+
+def test_after_many_rounds_of_which_some_fail_all_is_well(
+    far: Door, line: SiteProxy, keys: list[str]
+) -> None:
+    chance = random.Random(7)  # noqa: S311 - the same faults each time
+    faults = b"nonsense\r\n\r\n", resetting, *[None] * 3
+
+    def sometimes(line: Line) -> bytes | None:
+        fault = chance.choice(faults)
+        return fault(line) if callable(fault) else fault
+
+    line.breaks(sometimes, CHECKS)
+    with ThreadPoolExecutor(8) as pool:
+        asked = pool.map(lambda key: far.ask(TARGET, key=key).status, keys * 1000)
+        assert set(asked) == {200, 503}
+    line.heals()
+    assert {far.ask(TARGET, key=keys[0]).status for _ in range(20)} == {200}
