@@ -26,7 +26,7 @@ NOT_WITHOUT_LUA = (
     "count `Max-Forwards`",
     "refuse an `Expect` of another kind than `100-continue`",
     "read a second line of `Upgrade` or `Via`",
-    "refuse a head with bare line feeds, lines that are no fields, or a version like `HTTP/1.01`",
+    "refuse bare line feeds, lines that are no fields, or a version like `1.01`",
     "refuse an answer of 1xx, of two lengths, or without a status line",
     "drop the fields that `Connection` names, either way",
     "let an upstream have `cookies`: a table that names some is refused",
