@@ -9,6 +9,7 @@ behind on one, and a connection that holds one byte too many is not used again.
 from __future__ import annotations
 
 import atexit
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -100,7 +101,7 @@ class UpstreamAdapter(BaseAdapter):
             return
         connection.used_at = time.monotonic()
         self.idle.append(connection)
-        _close_stale(connection.used_at)
+        _sweep_soon()
 
     def _say(
         self, connection: Connection, request: requests.PreparedRequest, call: Call
@@ -138,7 +139,8 @@ class UpstreamAdapter(BaseAdapter):
 
 
 _adapters: dict[tuple[Address, str | None], UpstreamAdapter] = {}
-_swept_at = 0.0
+# Held by the thread that closes what lies idle.
+_sweeping = threading.Lock()
 
 
 def _adapter_for(address: Address, ca_file: str | None) -> UpstreamAdapter:
@@ -148,17 +150,32 @@ def _adapter_for(address: Address, ca_file: str | None) -> UpstreamAdapter:
     return found or _adapters.setdefault(key, UpstreamAdapter(address, ca_file))
 
 
-def _close_stale(now: float) -> None:
-    """Closes what lies idle too long, whatever upstream it leads to.
+def _sweep_soon() -> None:
+    """Has somebody close what lies idle too long, whatever upstream it leads to.
 
     The last one used is taken first, so after a busy moment the others are never asked
-    for again.
+    for again; and a process that gets no more calls asks for none.
     """
-    global _swept_at
-    if now - _swept_at >= IDLE_SECONDS:
-        _swept_at = now
-        for adapter in list(_adapters.values()):
-            adapter.close_stale(now)
+    if _sweeping.acquire(blocking=False):
+        threading.Thread(target=_sweep, name="idle upstreams", daemon=True).start()
+
+
+def _sweep() -> None:
+    try:
+        while _some_lie_idle():
+            time.sleep(IDLE_SECONDS)
+            now = time.monotonic()
+            for adapter in list(_adapters.values()):
+                adapter.close_stale(now)
+    finally:
+        _sweeping.release()
+    # One that was put back after the last look, by a thread that saw us sweeping.
+    if _some_lie_idle():
+        _sweep_soon()
+
+
+def _some_lie_idle() -> bool:
+    return any(adapter.idle for adapter in list(_adapters.values()))
 
 
 @atexit.register
