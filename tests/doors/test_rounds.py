@@ -14,11 +14,11 @@ from tests.doors.house import Answer, Door, House
 from tests.doors.server import running_nginx
 from tests.fakes.store import (
     Fault,
-    Line,
     Proxy,
     closing_after,
     hanging,
     hanging_after,
+    in_bytes,
     passing,
     resetting,
     shifted,
@@ -72,6 +72,11 @@ def test_each_call_gets_the_answer_to_its_own_question(
     far: Door, line: Proxy, keys: list[str]
 ) -> None:
     line.delay = 0.02
+    each_is_judged_by_itself(far, keys)
+
+
+def each_is_judged_by_itself(far: Door, keys: list[str]) -> None:
+    """Many calls at once of two people and of nobody: each gets what is its own."""
     seen = far.seen
     asked = [*keys, *DEAD] * 8
     answers = all_at_once(far, asked)
@@ -105,11 +110,6 @@ def test_every_call_is_asked_about_anew(
 def test_answers_that_come_byte_by_byte_are_understood(
     far: Door, line: Proxy, keys: list[str]
 ) -> None:
-    def in_bytes(line: Line) -> bytes:
-        for byte in line.ask():
-            line.client.send(bytes([byte]))
-        return b""
-
     line.breaks(in_bytes)
     answers = all_at_once(far, [*keys, *DEAD])
     assert [each.status for each in answers] == [200, 200, 401, 401, 401, 401]

@@ -235,6 +235,13 @@ def dripping(data: bytes, every: float) -> Fault:
     return fault
 
 
+def in_bytes(line: Line) -> bytes:
+    """The proper answer, one byte at a time."""
+    for byte in line.ask():
+        line.client.send(bytes([byte]))
+    return b""
+
+
 def shifted(line: Line) -> bytes:
     """The answer to the question before this one; its own is for the next."""
     before = line.last_answer

@@ -42,6 +42,27 @@ identity = "none"
 """
 
 
+HOST = "testserver"
+TARGET = "/api/proxy/members/42?x=%20"
+DOOR_ROUTES = """
+[[route]]
+name = "members"
+upstream = "http://127.0.0.1:1/v1"
+groups = ["support"]
+methods = ["GET", "POST"]
+
+[[route]]
+name = "reports"
+upstream = "http://127.0.0.1:1"
+groups = ["finance"]
+
+[[route]]
+name = "open"
+upstream = "http://127.0.0.1:1"
+identity = "none"
+"""
+
+
 class FakeSession:
     """What the session store promises the gate: `get`, `session_id`, no writes."""
 
@@ -138,3 +159,15 @@ def passed(request: HttpRequest) -> HttpResponse:
 @pytest.fixture(autouse=True)
 def _database(db: None) -> None:
     """Closing a response makes Django look at its database connection."""
+
+
+@pytest.fixture
+def door_routes(tmp_path: Path, settings: Settings) -> Iterator[None]:
+    """The table of a site that nginx asks: nothing of it is called."""
+    path = tmp_path / "routes.toml"
+    path.write_text(DOOR_ROUTES, encoding="utf-8")
+    settings.ROUTES_FILE = path
+    settings.TRUSTED_PROXIES = ["127.0.0.1"]
+    forget_routes()
+    yield
+    forget_routes()

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,24 +13,11 @@ from pytest_django.fixtures import Settings
 from backoffice.proxy import checks
 from backoffice.proxy.errands import CHECKS
 from backoffice.proxy.gate import JUDGED_HEADERS, Call, decide
-from backoffice.proxy.reload import forget_routes
 from tests.accounts.sessions.conftest import begin
 from tests.backoffice.conftest import Lines
-from tests.backoffice.proxy.conftest import KIM, FakeSession
-from tests.backoffice.proxy.test_forward_auth import HOST, ROUTES, TARGET
+from tests.backoffice.proxy.conftest import HOST, KIM, TARGET, FakeSession
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store", "routes")]
-
-
-@pytest.fixture
-def routes(tmp_path: Path, settings: Settings) -> Iterator[None]:
-    path = tmp_path / "routes.toml"
-    path.write_text(ROUTES, encoding="utf-8")
-    settings.ROUTES_FILE = path
-    settings.TRUSTED_PROXIES = ["127.0.0.1"]
-    forget_routes()
-    yield
-    forget_routes()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store", "door_routes")]
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,43 +11,13 @@ from backoffice.proxy import forward_auth
 from backoffice.proxy.errors import GATE_HEADER, Refusal
 from backoffice.proxy.forward_auth import CHECK, PASSED, STATUS_HEADER
 from backoffice.proxy.gate import PROOF_HEADER, PROOF_VALUE
-from backoffice.proxy.reload import forget_routes
 from tests.accounts.sessions.conftest import begin
+from tests.backoffice.proxy.conftest import HOST, TARGET
 from tests.backoffice.proxy.test_paths import AMBIGUOUS
 
-HOST = "testserver"
-TARGET = "/api/proxy/members/42?x=%20"
-ROUTES = """
-[[route]]
-name = "members"
-upstream = "http://127.0.0.1:1/v1"
-groups = ["support"]
-methods = ["GET", "POST"]
-
-[[route]]
-name = "reports"
-upstream = "http://127.0.0.1:1"
-groups = ["finance"]
-
-[[route]]
-name = "open"
-upstream = "http://127.0.0.1:1"
-identity = "none"
-"""
 UPGRADE = {"Upgrade": "websocket", "Origin": f"http://{HOST}"}
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store", "routes")]
-
-
-@pytest.fixture
-def routes(tmp_path: Path, settings: Settings) -> Iterator[None]:
-    path = tmp_path / "routes.toml"
-    path.write_text(ROUTES, encoding="utf-8")
-    settings.ROUTES_FILE = path
-    settings.TRUSTED_PROXIES = ["127.0.0.1"]
-    forget_routes()
-    yield
-    forget_routes()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store", "door_routes")]
 
 
 @pytest.fixture

@@ -128,6 +128,23 @@ def test_what_lies_idle_is_closed_although_nobody_calls_any_more(
         assert wait_until(lambda: not upstream.open, 10)
 
 
+def test_a_call_that_gets_no_thread_to_sweep_with_is_answered_all_the_same(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wait_until(lambda: not wire._sweeping.locked(), 10)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    found = get(upstream)
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", refuse)
+        assert read(found) == b"hello"
+    assert len(upstream.open) == 1
+    assert read(get(upstream)) == b"hello"
+    assert wait_until(lambda: not upstream.open, 10)
+
+
 def test_bytes_after_an_answer_never_become_the_next_one(upstream: Upstream) -> None:
     evil = answer(body=b"evil")
     assert read_all(upstream, HELLO + evil, HELLO) == [b"hello", b"hello"]
