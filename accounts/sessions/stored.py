@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.conf import settings
 
@@ -28,6 +29,8 @@ return {{ARGV[1], 'replaced', ''}}
 REPLACED, CHANGED, GONE = b"replaced", b"changed", b"gone"
 _REPLACED = frozenset({REPLACED, CHANGED, GONE})
 
+Answer = TypeVar("Answer")
+
 # Value, expiry and cut-off, both in milliseconds.
 Found = tuple[bytes | None, int, int]
 
@@ -36,22 +39,22 @@ def look_up(identifier: str) -> Found:
     """What the store has under a session id, behind the fence."""
     names = keys.value(identifier), keys.cutoff(identifier[0])
     with answering():
-        answer = ask_about(*names)
-        while not fence.stands():
-            fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
-            answer = ask_about(*names)
-        return _found_in(*answer)
+        return _found_in(*_behind_the_fence(ask_about, *names))
 
 
 def look_up_each(identifiers: list[str]) -> list[Found]:
     """The same for several ids, in one round trip."""
     names = [(keys.value(each), keys.cutoff(each[0])) for each in identifiers]
     with answering():
-        answers = ask_about_each(names)
-        while not fence.stands():
-            fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
-            answers = ask_about_each(names)
-        return [_found_in(*answer) for answer in answers]
+        return [_found_in(*each) for each in _behind_the_fence(ask_about_each, names)]
+
+
+def _behind_the_fence(question: Callable[..., Answer], *given: Any) -> Answer:
+    answer = question(*given)
+    while not fence.stands():
+        fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
+        answer = question(*given)
+    return answer
 
 
 def _found_in(value: Any, expiry: Any, cutoff: Any) -> Found:

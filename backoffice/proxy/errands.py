@@ -1,5 +1,4 @@
-"""What a door in nginx cannot do itself: `/gate/fence`, `/gate/use`; `/gate/checks`,
-`/gate/live`.
+"""What doors in nginx ask of the site, below `/gate/`.
 
 The nginx script judges without us. It cannot read SQL, where the ledger of kills is,
 and writes nothing to the store; for both it sends a call here, and no request waits

@@ -156,8 +156,13 @@ def _sweep_soon() -> None:
     The last one used is taken first, so after a busy moment the others are never asked
     for again; and a process that gets no more calls asks for none.
     """
-    if _sweeping.acquire(blocking=False):
+    if not _sweeping.acquire(blocking=False):
+        return
+    try:
         threading.Thread(target=_sweep, name="idle upstreams", daemon=True).start()
+    except RuntimeError:
+        # No thread to be had: the next call tries again.
+        _sweeping.release()
 
 
 def _sweep() -> None:

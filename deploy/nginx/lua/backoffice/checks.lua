@@ -92,7 +92,8 @@ end
 -- The site's word about this call, an object with its variables; nil when it has none.
 function _M.verdict(call)
     local round, before = ask({ cjson.encode(call) })
-    return round.verdicts and round.verdicts[before + 1]
+    local verdict = round.verdicts and round.verdicts[before + 1]
+    return type(verdict) == "table" and verdict or nil
 end
 
 return _M
