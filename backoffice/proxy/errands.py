@@ -20,7 +20,7 @@ from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.fence import stands
 from accounts.sessions.middleware import read_cookie
 from accounts.sessions.store import SessionStore
-from backoffice.proxy.checks import checks
+from backoffice.proxy.check_rounds import checks
 from backoffice.proxy.errors import NO_STORE, Refusal, answer
 
 log = logging.getLogger("backoffice.gate")

@@ -1,4 +1,4 @@
--- What the site says to a call, asked in rounds: backoffice/proxy/checks.py.
+-- What the site says to a call, asked in rounds: backoffice/proxy/check_rounds.py.
 
 local cjson = require "cjson.safe"
 local rounds = require "backoffice.rounds"

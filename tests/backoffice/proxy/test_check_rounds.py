@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from backoffice.proxy import checks
+from backoffice.proxy import check_rounds
 from backoffice.proxy.errands import CHECKS
 from backoffice.proxy.gate import JUDGED_HEADERS, Call, decide
 from tests.accounts.sessions.conftest import begin
@@ -133,14 +133,14 @@ def test_an_outage_of_the_store_is_no_sign_out(
 def test_an_accident_with_one_call_denies_that_one(
     client: Client, key: str, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, count = getattr(checks, step), iter(range(3))
+    real, count = getattr(check_rounds, step), iter(range(3))
 
     def second_fails(*given: Any) -> Any:
         if next(count) == 1:
             raise ZeroDivisionError
         return real(*given)
 
-    monkeypatch.setattr(checks, step, second_fails)
+    monkeypatch.setattr(check_rounds, step, second_fails)
     found = verdicts(client, *[call(key)] * 3)
     assert [each.get("word") for each in found] == [None, "failed", None]
 
