@@ -12,6 +12,7 @@ from accounts.profile import StaffProfile
 from accounts.sessions import live
 from accounts.sessions.store import SessionStore
 from tests.accounts.sessions.conftest import ISSUER, PROFILE, begin, is_live
+from tests.conftest import Travel
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
@@ -24,21 +25,27 @@ def sign_in() -> SessionStore:
     return session
 
 
-def test_oldest_goes_out(settings: Settings) -> None:
+def sign_in_later(travel: Travel) -> SessionStore:
+    """Of two that began in the same millisecond neither is the older."""
+    travel.shift(1)
+    return sign_in()
+
+
+def test_oldest_goes_out(settings: Settings, travel: Travel) -> None:
     settings.SESSIONS_PER_PERSON = 2
-    found = [sign_in() for _ in range(4)]
+    found = [sign_in_later(travel) for _ in range(4)]
     assert [is_live(each) for each in found] == [False, False, True, True]
     entries = AuditEntry.objects.filter(event="session:limit-reached")
     ended = {entry.session_id for entry in entries}
     assert ended == {found[0].session_id, found[1].session_id}
 
 
-def test_newest_is_refused(settings: Settings) -> None:
+def test_newest_is_refused(settings: Settings, travel: Travel) -> None:
     settings.SESSIONS_PER_PERSON = 2
     settings.SESSIONS_PER_PERSON_POLICY = "newest-refused"
-    found = [sign_in(), sign_in()]
+    found = [sign_in_later(travel), sign_in_later(travel)]
     with pytest.raises(limit.LimitReached):
-        sign_in()
+        sign_in_later(travel)
     assert all(map(is_live, found))
 
 
