@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+
+from tests import apt
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = [
@@ -45,12 +46,7 @@ def install() -> None:
     command = [sys.executable, "-m", "playwright", "install", "chromium"]
     if subprocess.run(command, check=False, capture_output=True).returncode == 0:
         return
-    if os.geteuid() == 0 and (apt := shutil.which("apt-get")):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for arguments in (["update", "-qq"], ["install", "-qq", "-y", "chromium"]):
-            subprocess.run(
-                [apt, *arguments], check=False, env=environment, stdout=sys.stderr
-            )
+    apt.install("chromium", recommended=True)
 
 
 def main() -> int:
