@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from backoffice.demo.ports import lasting_port
 from tests import nginx
 from tests.doors.house import Door, House
 from tests.doors.server import running_nginx
 from tests.fakes.certificate import write_certificate
 from tests.journeys.site import ROOT, Site
+from tests.ports import reserved_port
 
 EXAMPLE = ROOT / "deploy" / "nginx" / "example.conf"
 DOCS = ROOT / "docs" / "doors.md"
@@ -52,8 +52,8 @@ def test_nginx_takes_the_example(
     for known, ours in {
         "/etc/backoffice/nginx": str(made),
         "/etc/ssl/backoffice": str(tmp_path),
-        "listen 80": f"listen 127.0.0.1:{lasting_port()}",
-        "listen 443": f"listen 127.0.0.1:{lasting_port()}",
+        "listen 80": f"listen 127.0.0.1:{reserved_port()}",
+        "listen 443": f"listen 127.0.0.1:{reserved_port()}",
     }.items():
         assert known in text
         text = text.replace(known, ours)

@@ -8,16 +8,16 @@ import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, expect
 
-from backoffice.demo.ports import lasting_port
 from backoffice.demo.provider import Client, Provider
 from tests.journeys.site import SUPPORT, Site, running_site
+from tests.ports import reserved_port
 
 SECRET = "the partner's secret"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    there = Provider(port=lasting_port())
+    there = Provider(port=reserved_port())
     with (
         there,
         running_site(

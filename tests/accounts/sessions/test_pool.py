@@ -21,7 +21,7 @@ def pool(url: str, size: int = 1) -> Pool:
         max_connections=size,
         timeout=0.05,
         protocol=2,
-        socket_timeout=0.2,
+        socket_timeout=20,
     )
 
 
