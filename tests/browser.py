@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests import apt
 
@@ -29,6 +30,16 @@ HOW_TO_GET_ONE = (
     "  .venv/bin/python -m playwright install --with-deps chromium\n"
     "  put a `chromium` or `google-chrome` on the PATH\n"
 )
+
+# What a page must show, it shows in the end, on a busy machine as well.
+expect.set_options(timeout=60_000)
+
+
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A browser of its own for one person, who waits as long as `expect` does."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(90_000)
+    return context
 
 
 def find() -> str | None:

@@ -81,6 +81,8 @@ def caddy(place: Place) -> list[str]:
     text = repeated(text, block, place)
     text = text.replace("backoffice.example.com", f"http://:{place.port}")
     text = text.replace("backoffice:8000", place.site)
+    text = text.replace("dial_timeout 500ms", "dial_timeout 10s")
+    text = text.replace("response_header_timeout 1s", "response_header_timeout 10s")
     own = "{\n\tadmin off\n\tauto_https off\n}\n"
     file = place.folder / "Caddyfile"
     file.write_text(own + text, encoding="utf-8")
@@ -103,6 +105,7 @@ def envoy(place: Place) -> list[str]:
         "0.0.0.0, port_value: 8443": f"127.0.0.1, port_value: {place.port}",
         "backoffice, port_value: 8000": f"{host}, port_value: {port}",
         '"backoffice.example.com"': '"*"',
+        "cluster: site, timeout: 1s": "cluster: site, timeout: 10s",
         # Else each refused connection is kept for a second.
         "stat_prefix: backoffice": f"stat_prefix: a{BELOW}delayed_close_timeout: 0.05s",
     }.items():

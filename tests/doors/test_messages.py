@@ -192,10 +192,15 @@ def test_few_connections_are_kept_and_none_for_long(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = pool.map(lambda _: door.ask(busy, key=lasting_key), range(AT_ONCE))
         assert {answer.status for answer in answers} == {200}
-    before = upstream.connections
-    for _ in range(20):
-        assert door.ask(target, key=lasting_key).status == 200
-    assert upstream.connections - before < 10
+
+    def are_kept() -> bool:
+        before = upstream.connections
+        for _ in range(20):
+            assert door.ask(target, key=lasting_key).status == 200
+        return upstream.connections - before < 10
+
+    # A busy machine may take longer between two calls than a connection is kept.
+    assert wait_until(are_kept)
 
     def few_are_left() -> bool:
         return (

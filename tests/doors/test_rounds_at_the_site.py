@@ -91,7 +91,8 @@ def test_each_call_gets_the_verdict_about_itself(
 def test_calls_that_wait_are_asked_about_together(
     far: Door, line: SiteProxy, keys: list[str]
 ) -> None:
-    line.delay = 0.2
+    # Long enough for all of them to come while the first ones wait.
+    line.delay = 1.0
     all_at_once(far, keys * AT_ONCE)
     # Of each worker one at once, and then few for all the rest.
     assert WORKERS <= line.heard.count(CHECKS) <= AT_ONCE // 2
@@ -129,7 +130,7 @@ def test_one_round_holds_every_kind_of_verdict(
         "bad-host": lambda: far.ask(TARGET, key=keys[0], host="elsewhere.example"),
         None: lambda: far.ask(TARGET, key=keys[0]),
     }
-    line.delay = 0.1
+    line.delay = 0.5
     with ThreadPoolExecutor(2 * len(calls)) as pool:
         running = [(word, pool.submit(call)) for word, call in [*calls.items()] * 2]
         found = [(word, each.result()) for word, each in running]

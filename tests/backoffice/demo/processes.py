@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 @contextmanager

@@ -115,13 +115,16 @@ def test_no_more_connections_are_kept_than_that(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "IDLE_CONNECTIONS", 3)
+    # Long enough for a busy machine to see them before they are closed as idle.
+    monkeypatch.setattr(wire, "IDLE_SECONDS", 5)
     calls_at_once(upstream, 8)
     assert wait_until(lambda: len(upstream.open) == 3)
 
 
 def test_what_lies_idle_is_closed_although_nobody_calls_any_more(
-    upstream: Upstream,
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(wire, "IDLE_SECONDS", 3)
     for _ in range(2):
         calls_at_once(upstream, 8)
         assert len(upstream.open) == 8
