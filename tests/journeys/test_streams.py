@@ -117,10 +117,11 @@ def test_a_kill_closes_a_silent_stream(
 def test_a_kill_closes_a_download_that_nobody_reads(
     site: Site, signed_in: Browser, raw: Upstream
 ) -> None:
-    gone = threading.Event()
+    begun, gone = threading.Event(), threading.Event()
 
     def endless(talk: Talk) -> None:
         talk.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n")
+        begun.set()
         with suppress(OSError):
             while True:
                 talk.say(PIECE)
@@ -128,7 +129,7 @@ def test_a_kill_closes_a_download_that_nobody_reads(
 
     raw.answers = [endless]
     with closing(begin(site, signed_in)):
-        time.sleep(0.5)
+        assert begun.wait(60)
         kill(site, signed_in)
         assert seconds_until(gone.is_set) < CUT_SECONDS
 

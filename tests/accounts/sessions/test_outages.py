@@ -730,11 +730,12 @@ def replica(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]:
 def point_at(replica: EmbeddedStore, settings: Settings) -> None:
     """Points the site at the replica once that has everything."""
     with redis.Redis.from_url(replica.url) as there:
-        for _ in range(200):
+
+        def has_everything() -> bool:
             size = store_client().dbsize()
-            if size and there.dbsize() == size:
-                break
-            time.sleep(0.05)
+            return bool(size) and there.dbsize() == size
+
+        assert wait_until(has_everything)
     use_store(settings, replica.url, HASTY_SECONDS)
 
 

@@ -157,15 +157,19 @@ def test_bytes_after_an_answer_never_become_the_next_one(upstream: Upstream) -> 
 def test_an_answer_nobody_asked_for_is_not_waiting_on_the_connection(
     upstream: Upstream,
 ) -> None:
+    is_read, is_said = threading.Event(), threading.Event()
+
     def late(talk: Talk) -> None:
         talk.say(HELLO)
-        time.sleep(0.1)
+        is_read.wait(60)
         talk.say(answer(body=b"evil"))
+        is_said.set()
         talk.is_gone()
 
     upstream.answers = [late, HELLO]
     assert read(get(upstream)) == b"hello"
-    time.sleep(0.3)
+    is_read.set()
+    assert is_said.wait(60)
     assert read(get(upstream)) == b"hello"
 
 
