@@ -120,7 +120,7 @@ def cluster_mode() -> list[str]:
 
 
 def _bus_port(client: redis.Redis) -> int:
-    return int(client.config_get("cluster-port")["cluster-port"])
+    return int(str(client.config_get("cluster-port")["cluster-port"]))
 
 
 def _watcher(folder: Path, primary_port: int, down_after: float) -> EmbeddedStore:

@@ -15,13 +15,13 @@ pytestmark = pytest.mark.usefixtures("store")
 
 
 def pool(url: str, size: int = 1) -> Pool:
-    """One as the session store has it."""
+    """One as the session store has it: no timeout of Python's (accounts.sockets)."""
     return Pool.from_url(
         url,
         max_connections=size,
         timeout=0.05,
         protocol=2,
-        socket_timeout=20,
+        socket_timeout=None,
     )
 
 
