@@ -27,9 +27,11 @@ setup: .venv/all ## make the environment in .venv from uv.lock
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@command -v uv >/dev/null || test -x $(BIN)/uv || $(PIP) uv==$(UV_VERSION)
 	@uv=$$(command -v uv || echo $(BIN)/uv); \
-	$$uv sync --quiet --frozen --inexact $(GROUPS) || { \
-	  $$uv export --quiet --frozen $(GROUPS) --output-file .venv/requirements.txt \
-	  && $(PIP) --require-hashes -r .venv/requirements.txt; }
+	said=$$($$uv sync --quiet --frozen --inexact $(GROUPS) 2>&1) || { \
+	  echo "uv could not install the packages; trying pip instead."; \
+	  { $$uv export --quiet --frozen $(GROUPS) --output-file .venv/requirements.txt \
+	    && $(PIP) --require-hashes -r .venv/requirements.txt; } \
+	  || { printf 'Neither uv nor pip could. uv said:\n%s\n' "$$said" >&2; exit 1; }; }
 	@touch $@
 
 RUNTIME := $(if $(wildcard .venv/all),.venv/all,.venv/demo)
@@ -41,7 +43,7 @@ serve: $(RUNTIME) ## run the site alone, configured by the environment (docs/set
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/python -m gunicorn --config backoffice/server.py
 
-test: setup ## run every test, with real servers and a real browser
+test: setup ## run the tests, with real servers and a real browser
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m tests.nginx
 	@$(BIN)/python -m tests.servers

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -14,6 +15,7 @@ from environs import EnvError, FileAwareEnv
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ABSENT = object()
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -79,13 +81,15 @@ class Environment:
 
     def networks(self, name: str) -> list[str]:
         """A comma-separated list of addresses or CIDR ranges."""
-        items = self.names(name)
-        for item in items:
+        found = []
+        for item in self.names(name):
             try:
                 ip_network(item)
             except ValueError as error:
                 self.problem(name, str(error))
-        return items
+            else:
+                found.append(item)
+        return found
 
     def named_networks(self, name: str) -> dict[str, str]:
         """Networks and what people call them, as in `10.1.0.0/16=Seoul office`."""
@@ -110,9 +114,17 @@ class Environment:
             return default
         return value
 
-    def count(self, name: str, default: int) -> int:
-        """A whole number of things; 0 is one."""
-        return self._number(name, default, lowest=0, highest=1_000_000)
+    def count(self, name: str, default: int, lowest: int = 0) -> int:
+        """A whole number of things; 0 is one unless `lowest` says otherwise."""
+        return self._number(name, default, lowest=lowest, highest=1_000_000)
+
+    def host(self, name: str, default: str) -> str:
+        """An IP address or a host name, without a port."""
+        value = self.text(name, default)
+        if not (_is_address(value) or _HOST_NAME.fullmatch(value)):
+            self.problem(name, f"must be an address or a host name, not {value!r}")
+            return default
+        return value
 
     def web_address(self, name: str, default: Any = _ABSENT) -> str:
         """An http(s) address; http only for this machine, unless DEBUG is on."""
@@ -168,6 +180,34 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class WebServer:
+    """Where the web server listens, with how many processes, and whom it trusts."""
+
+    address: str
+    port: int
+    workers: int
+    threads: int
+    trusted_proxies: list[str]
+
+    @classmethod
+    def read(cls, env: Environment) -> Self:
+        """The web server's configuration and the settings read the same names."""
+        return cls(
+            address=env.host("BIND_ADDRESS", "127.0.0.1"),
+            port=env.port("PORT", 8000),
+            workers=env.count("WEB_WORKERS", 2, lowest=1),
+            threads=env.count("WEB_THREADS", 16, lowest=1),
+            trusted_proxies=env.networks("TRUSTED_PROXIES"),
+        )
+
+    @property
+    def bind(self) -> str:
+        """As the web server takes it: an IPv6 address in brackets."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class StoreAddress:
     """Where the session store is: one server, a Sentinel set or a Cluster.
 
@@ -203,6 +243,14 @@ class StoreAddress:
             raise ValueError("needs the Sentinel service name after the hosts")
         url = f"redis://{prefix}{service}/{database or 0}?is_master=1"
         return cls(url, "sentinel", hosts)
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _host_and_port(item: str) -> tuple[str, int]:

@@ -11,21 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from backoffice import processors
+from backoffice.env import Environment, WebServer
 
-_proxies = os.environ.get("TRUSTED_PROXIES", "")
+# What is wrong with them is told by on_starting, with everything else that is wrong.
+_values = WebServer.read(Environment())
+# Workers are forked from here, and after a reload (HUP) have to read the file anew.
+sys.modules.pop("backoffice.env", None)
 
 wsgi_app = "backoffice.wsgi"
-bind = f"{os.environ.get('BIND_ADDRESS', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+bind = _values.bind
 worker_class = "backoffice.worker.LingeringWorker"
-workers = int(os.environ.get("WEB_WORKERS", "2"))
-threads = int(os.environ.get("WEB_THREADS", "16"))
+workers = _values.workers
+threads = _values.threads
 # Watches the worker, not a request: the proxy keeps its own deadlines.
 timeout = 60
 graceful_timeout = 20
 keepalive = 5
 limit_request_line = 8190
 limit_request_field_size = 16380
-forwarded_allow_ips = _proxies or "127.0.0.1,::1"
+forwarded_allow_ips = ",".join(_values.trusted_proxies) or "127.0.0.1,::1"
 # Not even a proxy of ours says where the site begins: most pass on what a client wrote.
 forwarder_headers = ""
 umask = 0o077

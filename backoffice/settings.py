@@ -10,7 +10,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from backoffice import providers
-from backoffice.env import Environment
+from backoffice.env import Environment, WebServer
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -27,10 +27,11 @@ SECRET_KEY = env.text("SECRET_KEY")
 if 0 < len(SECRET_KEY) < 32:
     env.problem("SECRET_KEY", "must have at least 32 characters, better 50")
 SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
-PORT = env.port("PORT", 8000)
+WEB_SERVER = WebServer.read(env)
+PORT = WEB_SERVER.port
 SITE_URL = env.site_origin("SITE_URL", f"http://localhost:{PORT}")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", urlsplit(SITE_URL).hostname)
-TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+TRUSTED_PROXIES = WEB_SERVER.trusted_proxies
 SERVED_OVER_HTTPS = SITE_URL.startswith("https://")
 
 ROOT_URLCONF = "backoffice.urls"
@@ -249,7 +250,8 @@ USE_TZ = True
 # Static files -------------------------------------------------------------
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "static"
+# Where collectstatic puts them and the site reads them from.
+STATIC_ROOT = env.path("STATIC_ROOT") or BASE_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

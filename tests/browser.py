@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+
+from tests import apt
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = [
@@ -29,6 +31,16 @@ HOW_TO_GET_ONE = (
     "  put a `chromium` or `google-chrome` on the PATH\n"
 )
 
+# What a page must show, it shows in the end, on a busy machine as well.
+expect.set_options(timeout=60_000)
+
+
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A browser of its own for one person, who waits as long as `expect` does."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(90_000)
+    return context
+
 
 def find() -> str | None:
     """The path of a Chromium; None when there is none."""
@@ -45,12 +57,7 @@ def install() -> None:
     command = [sys.executable, "-m", "playwright", "install", "chromium"]
     if subprocess.run(command, check=False, capture_output=True).returncode == 0:
         return
-    if os.geteuid() == 0 and (apt := shutil.which("apt-get")):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for arguments in (["update", "-qq"], ["install", "-qq", "-y", "chromium"]):
-            subprocess.run(
-                [apt, *arguments], check=False, env=environment, stdout=sys.stderr
-            )
+    apt.install("chromium", recommended=True)
 
 
 def main() -> int:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+from tests import apt
 
 PACKAGES = (
     "nginx",
@@ -39,26 +39,9 @@ def find() -> tuple[str, Path] | None:
     return None
 
 
-def install_packages(*packages: str) -> None:
-    """Tries these packages where we are root on Debian; starts no service."""
-    if os.geteuid() != 0 or (apt := shutil.which("apt-get")) is None:
-        return
-    environment = {
-        **os.environ,
-        "DEBIAN_FRONTEND": "noninteractive",
-        # invoke-rc.d asks policy-rc.d; without it the package starts a server at once.
-        "RUNLEVEL": "1",
-    }
-    quiet = ["-qq", "-y", "--no-install-recommends"]
-    for arguments in (["update", "-qq"], ["install", *quiet, *packages]):
-        subprocess.run(
-            [apt, *arguments], check=False, env=environment, stdout=sys.stderr
-        )
-
-
 def main() -> int:
     if find() is None:
-        install_packages(*PACKAGES)
+        apt.install(*PACKAGES)
     if find() is None:
         sys.stderr.write(HOW_TO_GET_IT)
     return 0

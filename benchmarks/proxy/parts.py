@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import nginx
+from tests import apt, nginx
 
 PEERS = Path(__file__).resolve().parent.parent / "peers"
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
@@ -54,13 +54,11 @@ def missing_node() -> str:
 def obtain() -> None:
     """Gets what is missing, as far as that can be done here and now."""
     if nginx.find() is None:
-        nginx.install_packages(*nginx.PACKAGES)
+        apt.install(*nginx.PACKAGES)
     absent = [package for part, package in PACKAGES.items() if not _is_here(part)]
-    if absent and os.geteuid() == 0 and (apt := shutil.which("apt-get")):
-        _run(apt, "update", "-qq")
-        # One by one: that one has no candidate must not cost the others.
-        for package in absent:
-            _run(apt, "install", "-qq", "-y", "--no-install-recommends", package)
+    # One by one: that one has no candidate must not cost the others.
+    for package in absent:
+        apt.install(package)
     if _node_version() >= NODE_AT_LEAST and (npm := shutil.which("npm")):
         _install_peers(npm)
 

@@ -45,9 +45,9 @@ def check_deploy(environment: dict[str, str]) -> subprocess.CompletedProcess[str
 
 
 def test_check_deploy_finds_nothing_in_a_proper_production(
-    store_server: EmbeddedStore, tmp_path: Path
+    collected: tuple[Path, dict[str, str]],
 ) -> None:
-    done = check_deploy(production(store_server, tmp_path))
+    done = check_deploy(collected[1])
     assert done.returncode == 0, done.stderr
 
 
@@ -107,3 +107,39 @@ def test_site_check(
     assert check_site() == []
     setattr(settings, name, value)
     assert ids(check_site()) == {expected}
+
+
+# Static files ---------------------------------------------------------------
+
+
+@pytest.fixture
+def collected(
+    store_server: EmbeddedStore, tmp_path: Path
+) -> tuple[Path, dict[str, str]]:
+    """Where the static files were collected, and the environment of that site."""
+    root = tmp_path / "static"
+    environment = production(store_server, tmp_path) | {"STATIC_ROOT": str(root)}
+    collect = [sys.executable, "manage.py", "collectstatic", "--noinput"]
+    subprocess.run([*collect, "-v0"], cwd=ROOT, env=environment, check=True)
+    return root, environment
+
+
+def test_static_files_that_were_not_collected_are_refused(
+    store_server: EmbeddedStore, tmp_path: Path
+) -> None:
+    environment = production(store_server, tmp_path)
+    done = check_deploy({**environment, "STATIC_ROOT": str(tmp_path / "none")})
+    assert done.returncode == 1
+    assert "backoffice.E004" in done.stderr
+    assert "manage.py collectstatic" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["backoffice/favicon.svg", "staticfiles.json"])
+def test_static_files_of_the_code_before_are_refused(
+    collected: tuple[Path, dict[str, str]], name: str
+) -> None:
+    root, environment = collected
+    (root / name).write_text('{"version": "1.1", "paths": {}}', encoding="utf-8")
+    done = check_deploy(environment)
+    assert done.returncode == 1
+    assert "backoffice.E004" in done.stderr

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from backoffice import processors
-from backoffice.demo.children import Child, wait_until
-from backoffice.demo.ports import lasting_port, port_is_free
+from backoffice.demo.children import Child
+from backoffice.demo.ports import port_is_free
 from tests.journeys.site import ROOT
+from tests.ports import reserved_port
+from tests.waiting import wait_until
 
 APPLICATION = """
 def application(environment, start):
@@ -48,7 +50,7 @@ def test_each_process_has_the_processor_that_fewest_have(
 @contextmanager
 def serving(folder: Path, workers: int) -> Iterator[Child]:
     (folder / "empty.py").write_text(APPLICATION, encoding="utf-8")
-    port = lasting_port()
+    port = reserved_port()
     command = [
         sys.executable,
         "-m",
@@ -62,7 +64,7 @@ def serving(folder: Path, workers: int) -> Iterator[Child]:
         "server", command, log=folder / "log", folder=ROOT, environment=environment
     )
     try:
-        wait_until(lambda: not port_is_free(port) or not server.is_alive(), 20)
+        wait_until(lambda: not port_is_free(port) or not server.is_alive())
         assert server.is_alive(), server.last_lines()
         yield server
     finally:
@@ -83,7 +85,7 @@ def places_of(server: Child, count: int) -> list[set[int]]:
             os.sched_getscheduler(pid) == os.SCHED_BATCH for pid in pids
         )
 
-    assert wait_until(settled, 20), server.last_lines()
+    assert wait_until(settled), server.last_lines()
     return sorted((os.sched_getaffinity(pid) for pid in children_of(server)), key=min)
 
 
@@ -97,7 +99,7 @@ def test_processes_have_a_processor_each_and_so_has_one_that_is_replaced(
         assert places_of(server, len(places)) == each
         gone = children_of(server)[0]
         os.kill(gone, signal.SIGKILL)
-        wait_until(lambda: gone not in children_of(server), 10)
+        wait_until(lambda: gone not in children_of(server))
         assert places_of(server, len(places)) == each
 
 

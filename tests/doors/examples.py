@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from backoffice.demo.children import Child, wait_until
-from backoffice.demo.ports import lasting_port
+from backoffice.demo.children import Child
 from tests import servers
 from tests.doors.house import House
-from tests.doors.server import START_SECONDS, listens
+from tests.doors.server import listens
 from tests.journeys.site import ROOT
+from tests.ports import reserved_port
+from tests.waiting import wait_until
 
 DEPLOY = ROOT / "deploy"
 # Upstreams of a kind that the examples do not show.
@@ -80,6 +81,8 @@ def caddy(place: Place) -> list[str]:
     text = repeated(text, block, place)
     text = text.replace("backoffice.example.com", f"http://:{place.port}")
     text = text.replace("backoffice:8000", place.site)
+    text = text.replace("dial_timeout 500ms", "dial_timeout 10s")
+    text = text.replace("response_header_timeout 1s", "response_header_timeout 10s")
     own = "{\n\tadmin off\n\tauto_https off\n}\n"
     file = place.folder / "Caddyfile"
     file.write_text(own + text, encoding="utf-8")
@@ -102,6 +105,7 @@ def envoy(place: Place) -> list[str]:
         "0.0.0.0, port_value: 8443": f"127.0.0.1, port_value: {place.port}",
         "backoffice, port_value: 8000": f"{host}, port_value: {port}",
         '"backoffice.example.com"': '"*"',
+        "cluster: site, timeout: 1s": "cluster: site, timeout: 10s",
         # Else each refused connection is kept for a second.
         "stat_prefix: backoffice": f"stat_prefix: a{BELOW}delayed_close_timeout: 0.05s",
     }.items():
@@ -150,12 +154,12 @@ def running_example(house: House, name: str, folder: Path) -> Iterator[str]:
     program = servers.find(name)
     assert program, servers.HOW_TO_GET_THEM[name]
     site = f"127.0.0.1:{urlsplit(house.site.url).port}"
-    place = Place(lasting_port(), site, folder, routes_of(house))
+    place = Place(reserved_port(), site, folder, routes_of(house))
     command = [program, *START[name](place)]
     home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     child = Child(name, command, log=folder / "output.log", environment=home)
     try:
-        wait_until(lambda: not child.is_alive() or listens(place.port), START_SECONDS)
+        wait_until(lambda: not child.is_alive() or listens(place.port))
         assert child.is_alive(), child.last_lines(20)
         yield f"http://localhost:{place.port}"
     finally:

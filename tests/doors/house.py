@@ -20,6 +20,7 @@ from tests.fakes.certificate import write_certificate
 from tests.fakes.upstream import Answer as Act
 from tests.fakes.upstream import Unaccepting, Upstream
 from tests.journeys.site import Site, running_site
+from tests.waiting import IO_SECONDS
 
 DOORS = ("embedded", "check", "script")
 
@@ -102,7 +103,7 @@ class Door:
         self.house.acts[name] = act
         return f"act/{name}"
 
-    def connect(self, timeout: float = 10) -> socket.socket:
+    def connect(self, timeout: float = IO_SECONDS) -> socket.socket:
         parts = urlsplit(self.url)
         return socket.create_connection(("127.0.0.1", parts.port), timeout)
 
@@ -167,7 +168,7 @@ def websocket(door: Door) -> tuple[str, ...]:
     )
 
 
-def read_until(sock: socket.socket, end: bytes, seconds: float = 5) -> bytes:
+def read_until(sock: socket.socket, end: bytes, seconds: float = IO_SECONDS) -> bytes:
     """What comes up to and with `end`, or up to the close."""
     sock.settimeout(seconds)
     data = b""
@@ -176,7 +177,9 @@ def read_until(sock: socket.socket, end: bytes, seconds: float = 5) -> bytes:
     return data
 
 
-def seconds_until_closed(sock: socket.socket, at_most: float = 8) -> float | None:
+def seconds_until_closed(
+    sock: socket.socket, at_most: float = IO_SECONDS
+) -> float | None:
     """How long the other side keeps the connection; None when longer than that."""
     began = time.monotonic()
     sock.settimeout(0.2)
@@ -192,19 +195,22 @@ def seconds_until_closed(sock: socket.socket, at_most: float = 8) -> float | Non
 
 
 @contextmanager
-def running_house(folder: Path, **changes: str) -> Iterator[House]:
+def running_house(folder: Path, is_hasty: bool = False) -> Iterator[House]:
+    """`is_hasty`: with the timeouts of production, for tests of what is away."""
     folder.mkdir(parents=True, exist_ok=True)
     acts: dict[str, Act] = {}
     with running_upstreams(folder, partial(respond, acts)) as upstreams:
         changes = {
             "ROUTES_FILE": str(folder / "routes.toml"),
             "TRUSTED_PROXIES": "127.0.0.1",
-            **changes,
+            "TEST_TIMEOUTS": "production" if is_hasty else "long",
         }
         with (
             running_site(folder / "site", **changes) as site,
-            running_nginx(site, folder / "check", "check") as check,
-            running_nginx(site, folder / "script", "script") as script,
+            running_nginx(site, folder / "check", "check", is_hasty=is_hasty) as check,
+            running_nginx(
+                site, folder / "script", "script", is_hasty=is_hasty
+            ) as script,
         ):
             addresses = {"embedded": site.url, "check": check, "script": script}
             yield House(site, *upstreams, acts, addresses)

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from backoffice.demo.children import Child, wait_until
-from backoffice.demo.ports import lasting_port
+from backoffice.demo.children import Child
 from tests import nginx
-from tests.journeys.site import Site
+from tests.journeys.site import ROOT, Site
+from tests.ports import reserved_port
+from tests.waiting import wait_until
 
-START_SECONDS = 10
+SNIPPETS = ROOT / "deploy" / "nginx"
+# How long nginx waits for site and store: in production, and where a test must wait
+# longer than a busy machine stands still. Each is found, or the product has changed.
+LONG_TIMEOUTS = [
+    ("check.conf", "proxy_connect_timeout 500ms;", "proxy_connect_timeout 10s;"),
+    ("check.conf", "proxy_read_timeout 1s;", "proxy_read_timeout 10s;"),
+    ("lua/backoffice/checks.lua", " 500, 500, 1000, 1.5\n", " 10e3, 10e3, 10e3, 15\n"),
+    ("lua/backoffice/store.lua", "WAIT_SECONDS = 0.9\n", "WAIT_SECONDS = 15\n"),
+    ("lua/backoffice/fence.lua", "ASK_SECONDS = 5\n", "ASK_SECONDS = 10\n"),
+    ("lua/backoffice/fence.lua", "POLL_SECONDS = 0.4,", "POLL_SECONDS = 15,"),
+    ("lua/backoffice/check.lua", "LIVE_SECONDS = 1\n", "LIVE_SECONDS = 10\n"),
+    (
+        "lua/backoffice/watch.lua",
+        "UNKNOWN_SECONDS = 2, 4\n",
+        "UNKNOWN_SECONDS = 2, 20\n",
+    ),
+]
 
 CONFIG = """
 {modules}
@@ -60,17 +78,27 @@ def running_nginx(
     modules: tuple[str, ...] = nginx.MODULES,
     protocol: str = "",
     connections: int = 2048,
+    is_hasty: bool = False,
 ) -> Iterator[str]:
-    """Starts nginx with this door before the site; gives its address."""
-    port = lasting_port()
+    """Starts nginx with this door before the site; gives its address.
+
+    `is_hasty`: it waits for store and site as in production, and not longer.
+    """
+    port = reserved_port()
     folder.mkdir(parents=True, exist_ok=True)
     site_port = int(urlsplit(site.url).port or 0)
     where = site.manage, folder, port, door, site_port
-    how = {"modules": modules, "protocol": protocol, "connections": connections}
-    command = nginx_command(*where, *options, **how)
+    command = nginx_command(
+        *where,
+        *options,
+        modules=modules,
+        protocol=protocol,
+        connections=connections,
+        is_hasty=is_hasty,
+    )
     child = Child("nginx", command, log=folder / "output.log")
     try:
-        wait_until(lambda: not child.is_alive() or listens(port), START_SECONDS)
+        wait_until(lambda: not child.is_alive() or listens(port))
         assert child.is_alive(), child.last_lines(20)
         yield f"http://localhost:{port}"
     finally:
@@ -87,6 +115,7 @@ def nginx_command(
     modules: tuple[str, ...] = nginx.MODULES,
     protocol: str = "",
     connections: int = 2048,
+    is_hasty: bool = True,
 ) -> list[str]:
     """Writes everything that this nginx reads into `folder`; how to start it."""
     found = nginx.find()
@@ -94,6 +123,8 @@ def nginx_command(
     program, home = found
     made, config = folder / "made", folder / "nginx.conf"
     where = ("--door", door, "--site", f"127.0.0.1:{site_port}")
+    if "--snippets" not in options and not is_hasty:
+        options = (*options, "--snippets", str(patient_snippets(folder)))
     manage("export_nginx", str(made), *where, *options)
     loaded = "\n".join(f"load_module {home / name};" for name in modules)
     # Workers of a root master become another user, who may not read our folders.
@@ -102,6 +133,17 @@ def nginx_command(
     values |= {"port": port, "protocol": protocol, "connections": connections}
     config.write_text(CONFIG.format(**values))
     return [program, "-p", str(folder), "-c", str(config), "-e", f"{folder}/error.log"]
+
+
+def patient_snippets(folder: Path) -> Path:
+    """A copy of deploy/nginx with longer timeouts."""
+    copy = folder / "snippets"
+    shutil.copytree(SNIPPETS, copy)
+    for name, known, longer in LONG_TIMEOUTS:
+        text = (copy / name).read_text()
+        assert text.count(known) == 1, (name, known)
+        (copy / name).write_text(text.replace(known, longer))
+    return copy
 
 
 def listens(port: int) -> bool:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Door, House, proof
 from tests.doors.server import running_nginx
 from tests.journeys.site import ROOT
+from tests.waiting import wait_until
 
 SNIPPETS = ROOT / "deploy" / "nginx"
 # Put before the end of every module: each of its functions breaks while a call's own
@@ -163,4 +163,4 @@ def test_an_accident_in_any_step_denies(house: House, fragile: Door, step: str) 
         whole = fragile.ask(f"{target}?fail=no", *fields, key=key, method=method)
         return whole.status == passing
 
-    assert wait_until(is_well_again, 5)
+    assert wait_until(is_well_again)

@@ -306,7 +306,7 @@ def test_the_upstream_learns_who_is_calling(door: Door, lasting_key: str) -> Non
 def test_a_route_may_get_a_signed_token(door: Door, lasting_key: str) -> None:
     assert door.ask("/api/proxy/signed/", key=lasting_key).status == 200
     (token,) = door.house.upstream.last.all("X-Staff-Token")
-    keys = requests.get(f"{door.house.site.url}/.well-known/jwks.json", timeout=5)
+    keys = requests.get(f"{door.house.site.url}/.well-known/jwks.json", timeout=60)
     known = jwt.PyJWKSet.from_dict(keys.json())
     claims = jwt.decode(
         token,

@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from backoffice.demo.ports import lasting_port
 from tests import nginx
 from tests.doors.house import Door, House
 from tests.doors.server import running_nginx
 from tests.fakes.certificate import write_certificate
 from tests.journeys.site import ROOT, Site
+from tests.ports import reserved_port
 
 EXAMPLE = ROOT / "deploy" / "nginx" / "example.conf"
+COMPOSE = ROOT / "deploy" / "compose.yaml"
+DEBIAN_CONFIG = Path("/etc/nginx/nginx.conf")
 DOCS = ROOT / "docs" / "doors.md"
 ADDRESS = "127.0.0.1:9000"
 PLAIN = "--without-lua"
@@ -52,8 +54,8 @@ def test_nginx_takes_the_example(
     for known, ours in {
         "/etc/backoffice/nginx": str(made),
         "/etc/ssl/backoffice": str(tmp_path),
-        "listen 80": f"listen 127.0.0.1:{lasting_port()}",
-        "listen 443": f"listen 127.0.0.1:{lasting_port()}",
+        "listen 80": f"listen 127.0.0.1:{reserved_port()}",
+        "listen 443": f"listen 127.0.0.1:{reserved_port()}",
     }.items():
         assert known in text
         text = text.replace(known, ours)
@@ -68,6 +70,84 @@ def test_nginx_takes_the_example(
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     assert "[warn]" not in found.stderr
+
+
+@pytest.mark.skipif(
+    shutil.which("dpkg-query") is None or not DEBIAN_CONFIG.exists(),
+    reason="needs Debian's nginx",
+)
+def test_the_nginx_of_compose_takes_what_compose_exports(
+    house: House, tmp_path: Path
+) -> None:
+    """Its packages, its export and Debian's own nginx.conf, as in that image."""
+    text = COMPOSE.read_text(encoding="utf-8")
+    (asked,) = re.findall(r"manage\.py export_nginx (\S+) (.*?)\n    vol", text, re.S)
+    (installed,) = re.findall(r"--no-install-recommends (.*?) &&", text)
+    folder, options = asked[0], asked[1].split()
+    made = tmp_path / "made"
+    # Names of the network of the containers, and where they see our files.
+    ours = {"site:8000": ADDRESS, "/etc/backoffice/snippets": str(EXAMPLE.parent)}
+    export(house, made, *(ours.get(option, option) for option in options))
+    write_certificate(tmp_path / "cert.pem")
+    shutil.copy(tmp_path / "cert.pem", tmp_path / "key.pem")
+    example = EXAMPLE.read_text(encoding="utf-8")
+    (tmp_path / "conf.d").mkdir()
+    site = tmp_path / "conf.d" / "backoffice.conf"
+    site.write_text(
+        replaced(
+            example,
+            {
+                folder: str(made),
+                "/etc/ssl/backoffice": str(tmp_path),
+                "listen 80": f"listen 127.0.0.1:{reserved_port()}",
+                "listen 443": f"listen 127.0.0.1:{reserved_port()}",
+            },
+        )
+    )
+    config = tmp_path / "nginx.conf"
+    loaded = "".join(f"load_module {each};\n" for each in modules_of(installed.split()))
+    config.write_text(
+        replaced(
+            DEBIAN_CONFIG.read_text(encoding="utf-8"),
+            {
+                "include /etc/nginx/modules-enabled/*.conf;": loaded,
+                "/etc/nginx/conf.d": str(site.parent),
+                "include /etc/nginx/sites-enabled/*;": "",
+                "/run/nginx.pid": f"{tmp_path}/pid",
+                "/var/log/nginx": str(tmp_path),
+            },
+        )
+    )
+    program, _ = nginx.find() or ("", Path())
+    command = [program, "-t", "-p", str(tmp_path), "-c", str(config), "-e", "stderr"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    # What the modules themselves need at run time.
+    assert set(nginx.PACKAGES) <= set(installed.split())
+
+
+def replaced(text: str, changes: dict[str, str]) -> str:
+    for known, ours in changes.items():
+        assert known in text, known
+        text = text.replace(known, ours)
+    return text
+
+
+def modules_of(packages: list[str]) -> list[str]:
+    """The modules that these packages bring, what they depend on first."""
+    found: list[str] = []
+    for package in packages:
+        if not package.startswith("libnginx-mod-"):
+            continue
+        needed = query("-W", "-f", "${Depends}", package)
+        found += modules_of(re.findall(r"libnginx-mod-[\w-]+", needed))
+        found += re.findall(r"^/.*/modules/.*\.so$", query("-L", package), re.M)
+    return found
+
+
+def query(*arguments: str) -> str:
+    command = ["dpkg-query", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_script_s_rules_hold_derived_keys_for_their_owner_alone(

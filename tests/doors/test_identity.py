@@ -79,7 +79,7 @@ def test_a_token_names_the_session_and_the_keys_are_public_at_each_door(
 ) -> None:
     door.ask("/api/proxy/echo/", key=lasting_key)
     last = door.house.upstream.last
-    keys = requests.get(f"{door.url}/.well-known/jwks.json", timeout=5)
+    keys = requests.get(f"{door.url}/.well-known/jwks.json", timeout=60)
     claims = claims_of(door, lasting_key, keys.json())
     assert claims["sid"] == last.get("X-Session-Id")
     assert claims["groups"] == str(last.get("X-Staff-Groups")).split(",")

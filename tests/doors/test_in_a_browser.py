@@ -33,7 +33,7 @@ def chromium() -> Iterator[Browser]:
 def context(
     chromium: Browser, door: Door, lasting_key: str
 ) -> Iterator[BrowserContext]:
-    context = chromium.new_context(base_url=door.url)
+    context = browser.new_context(chromium, base_url=door.url)
     context.add_cookies([{"name": "session_id", "value": lasting_key, "url": door.url}])
     yield context
     context.close()

@@ -17,7 +17,10 @@ from tests.doors.house import (
 from tests.journeys.site import FINANCE
 
 TARGET = "/api/proxy/echo/"
-AT_MOST_SECONDS = 5
+# Some seconds are promised. What does not end with its session ends after thirty at the
+# earliest, and on a busy machine a test must not fail for the machine.
+AT_MOST_SECONDS = 25
+STAYS_SECONDS = 5
 
 
 def end_everyone(door: Door) -> None:
@@ -66,7 +69,7 @@ def test_a_kill_ends_what_is_being_streamed(door: Door, key: str, target: str) -
 def test_a_stream_of_a_live_session_goes_on(door: Door, key: str) -> None:
     with door.open("/api/proxy/echo/stream", key) as sock:
         assert b"first" in read_until(sock, b"first")
-        assert seconds_until_closed(sock, at_most=AT_MOST_SECONDS) is None
+        assert seconds_until_closed(sock, at_most=STAYS_SECONDS) is None
 
 
 def test_a_call_that_failed_is_followed_no_longer(house: House, key: str) -> None:
@@ -156,6 +159,6 @@ def test_a_kill_ends_a_websocket(tunnel: Door, key: str) -> None:
 def test_a_websocket_of_a_live_session_stays_open(tunnel: Door, key: str) -> None:
     with tunnel.open("/api/proxy/echo/ws", key, *websocket(tunnel)) as sock:
         read_until(sock, b"\r\n\r\n")
-        assert seconds_until_closed(sock, at_most=AT_MOST_SECONDS) is None
+        assert seconds_until_closed(sock, at_most=STAYS_SECONDS) is None
         sock.sendall(b"still here")
         assert read_until(sock, b"here") == b"still here"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Door, House
 from tests.doors.server import running_nginx
 from tests.doors.test_outages import TARGET, statuses
+from tests.waiting import wait_until
 
 CONNECTIONS = 64
 
@@ -30,12 +30,12 @@ def test_a_worker_that_has_no_connection_left_recovers(
         head += f"Cookie: session_id={key}\r\n"
         socks = []
         for _ in range(4 * CONNECTIONS):
-            socks.append(crowd.enter_context(door.connect(3)))
+            socks.append(crowd.enter_context(door.connect()))
             with suppress(OSError):
                 # With part of a head nginx cannot do without it.
                 socks[-1].sendall(head.encode())
         log = tmp_path / "error.log"
-        assert wait_until(lambda: "worker_connections" in log.read_text(), 10)
+        assert wait_until(lambda: "worker_connections" in log.read_text())
         # Each needs a connection more than there are, to ask and to pass.
         for sock in socks:
             with suppress(OSError):
@@ -46,4 +46,4 @@ def test_a_worker_that_has_no_connection_left_recovers(
                 answers.add(sock.recv(12)[9:])
         assert b"503" in answers
         crowd.close()
-        assert wait_until(lambda: statuses(door, key) == {200}, 10)
+        assert wait_until(lambda: statuses(door, key) == {200})

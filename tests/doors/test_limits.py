@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from backoffice.demo.children import wait_until
 from tests.doors.conftest import fresh_key
 from tests.doors.house import DOORS, Door, House
 from tests.journeys.site import FINANCE
+from tests.waiting import wait_until
 
 TARGET = "/api/proxy/echo/"
 HOUR_MS = 3600 * 1000
@@ -83,7 +83,7 @@ def test_a_longer_life_is_no_life(door: Door, key: str, store: redis.Redis) -> N
 def test_an_idle_session_ends(door: Door, key: str, store: redis.Redis) -> None:
     with value_of(door, key, store) as name:
         store.pexpire(name, 1)
-        assert wait_until(lambda: not store.exists(name), 5)
+        assert wait_until(lambda: not store.exists(name))
         assert status(door, key) == 401
 
 
@@ -94,7 +94,7 @@ def test_a_use_is_noted_within_the_minute(
         used_long_ago = store.pexpiretime(name) - 10 * 60 * 1000
         store.pexpireat(name, used_long_ago)
         assert status(door, key) == 200
-        assert wait_until(lambda: store.pexpiretime(name) > used_long_ago, 5)
+        assert wait_until(lambda: store.pexpiretime(name) > used_long_ago)
 
 
 def test_an_answer_that_is_no_answer_is_an_outage(
@@ -107,7 +107,7 @@ def test_an_answer_that_is_no_answer_is_an_outage(
         assert status(door, key) == 503
         store.delete(name)
         store.set(name, sealed, px=left)
-        assert wait_until(lambda: status(door, key) == 200, 10)
+        assert wait_until(lambda: status(door, key) == 200)
 
 
 # What nobody thought of -----------------------------------------------------

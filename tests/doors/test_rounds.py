@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Answer, Door, House
 from tests.doors.server import running_nginx
@@ -23,7 +22,8 @@ from tests.fakes.store import (
     resetting,
     shifted,
 )
-from tests.journeys.site import FINANCE, SUPPORT
+from tests.journeys.site import FINANCE, SUPPORT, Site
+from tests.waiting import wait_until
 
 TARGET = "/api/proxy/echo/"
 AT_ONCE, WORKERS = 32, 2
@@ -43,18 +43,31 @@ def far(
     house: House, line: Proxy, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Door]:
     """A door at the end of that line; the site has one of its own."""
-    site = replace(
-        house.site, environment=house.site.environment | {"REDIS_URL": line.url}
-    )
+    site = with_changes(house.site, REDIS_URL=line.url)
     with running_nginx(site, tmp_path_factory.mktemp("far"), "script") as address:
         yield Door(house, "script", address)
+
+
+@pytest.fixture(scope="module")
+def hasty(
+    house: House, line: Proxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Door]:
+    """The same, waiting no longer than in production."""
+    site = with_changes(house.site, REDIS_URL=line.url, TEST_TIMEOUTS="production")
+    folder = tmp_path_factory.mktemp("hasty")
+    with running_nginx(site, folder, "script", is_hasty=True) as address:
+        yield Door(house, "script", address)
+
+
+def with_changes(site: Site, **changes: str) -> Site:
+    return replace(site, environment=site.environment | changes)
 
 
 @pytest.fixture
 def keys(house: House, line: Proxy, far: Door) -> Iterator[list[str]]:
     """Two live sessions, whose door judges."""
     found = [fresh_key(house, SUPPORT), fresh_key(house, FINANCE)]
-    assert wait_until(lambda: far.ask(TARGET, key=found[0]).status == 200, 10)
+    assert wait_until(lambda: far.ask(TARGET, key=found[0]).status == 200)
     yield found
     line.heals()
 
@@ -133,13 +146,14 @@ FAULTS: dict[str, Callable[[], Fault]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_round_that_goes_wrong_lets_nobody_in_and_signs_nobody_out(
-    far: Door, line: Proxy, keys: list[str], fault: str
+    hasty: Door, line: Proxy, keys: list[str], fault: str
 ) -> None:
-    seen = far.seen
+    assert wait_until(lambda: hasty.ask(TARGET, key=keys[0]).status == 200)
+    seen = hasty.seen
     line.breaks(FAULTS[fault]())
-    answers = all_at_once(far, keys * 4)
+    answers = all_at_once(hasty, keys * 4)
     passed = [each for each in answers if each.status == 200]
     assert {each.status for each in answers} <= {200, 503}
-    assert far.seen == seen + len(passed)
+    assert hasty.seen == seen + len(passed)
     line.heals()
-    assert wait_until(lambda: far.ask(TARGET, key=keys[0]).status == 200, 10)
+    assert wait_until(lambda: hasty.ask(TARGET, key=keys[0]).status == 200)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Answer, Door, House
 from tests.doors.server import running_nginx
@@ -39,6 +38,7 @@ from tests.fakes.store import (
     shifted,
 )
 from tests.journeys.site import FINANCE, SUPPORT
+from tests.waiting import wait_until
 
 CHECKS = b"/gate/checks"
 
@@ -60,11 +60,22 @@ def far(
         yield Door(house, "check", address)
 
 
+@pytest.fixture(scope="module")
+def hasty(
+    house: House, line: SiteProxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Door]:
+    """The same, waiting no longer than in production."""
+    site = replace(house.site, url=f"http://localhost:{line.port}")
+    folder = tmp_path_factory.mktemp("hasty")
+    with running_nginx(site, folder, "check", is_hasty=True) as address:
+        yield Door(house, "check", address)
+
+
 @pytest.fixture
 def keys(house: House, line: SiteProxy, far: Door) -> Iterator[list[str]]:
     """Two live sessions, whose door judges."""
     found = [fresh_key(house, SUPPORT), fresh_key(house, FINANCE)]
-    assert wait_until(lambda: far.ask(TARGET, key=found[0]).status == 200, 10)
+    assert wait_until(lambda: far.ask(TARGET, key=found[0]).status == 200)
     line.heard.clear()
     yield found
     line.heals()
@@ -80,7 +91,8 @@ def test_each_call_gets_the_verdict_about_itself(
 def test_calls_that_wait_are_asked_about_together(
     far: Door, line: SiteProxy, keys: list[str]
 ) -> None:
-    line.delay = 0.2
+    # Long enough for all of them to come while the first ones wait.
+    line.delay = 1.0
     all_at_once(far, keys * AT_ONCE)
     # Of each worker one at once, and then few for all the rest.
     assert WORKERS <= line.heard.count(CHECKS) <= AT_ONCE // 2
@@ -118,7 +130,7 @@ def test_one_round_holds_every_kind_of_verdict(
         "bad-host": lambda: far.ask(TARGET, key=keys[0], host="elsewhere.example"),
         None: lambda: far.ask(TARGET, key=keys[0]),
     }
-    line.delay = 0.1
+    line.delay = 0.5
     with ThreadPoolExecutor(2 * len(calls)) as pool:
         running = [(word, pool.submit(call)) for word, call in [*calls.items()] * 2]
         found = [(word, each.result()) for word, each in running]
@@ -211,18 +223,19 @@ FAULTS: dict[str, Callable[[], Fault]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_round_that_goes_wrong_lets_nobody_in_and_signs_nobody_out(
-    far: Door, line: SiteProxy, keys: list[str], fault: str
+    hasty: Door, line: SiteProxy, keys: list[str], fault: str
 ) -> None:
-    seen = far.seen
+    assert wait_until(lambda: hasty.ask(TARGET, key=keys[0]).status == 200)
+    seen = hasty.seen
     line.breaks(FAULTS[fault](), CHECKS)
-    answers = all_at_once(far, keys * 4)
+    answers = all_at_once(hasty, keys * 4)
     passed = [each for each in answers if each.status == 200]
     refused = [each for each in answers if each.status != 200]
     assert all(map(is_an_outage, refused))
     assert len(passed) <= (4 if fault == "the second one stuck" else 0)
-    assert far.seen == seen + len(passed)
+    assert hasty.seen == seen + len(passed)
     line.heals()
-    assert wait_until(lambda: far.ask(TARGET, key=keys[0]).status == 200, 10)
+    assert wait_until(lambda: hasty.ask(TARGET, key=keys[0]).status == 200)
 
 
 def test_after_many_rounds_of_which_some_fail_all_is_well(

@@ -10,7 +10,6 @@ from contextlib import suppress
 import pytest
 import redis
 
-from backoffice.demo.children import wait_until
 from backoffice.proxy.errors import Refusal
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Answer, Door, read_until, websocket
@@ -18,6 +17,7 @@ from tests.doors.test_contract import is_refused
 from tests.doors.test_kills import AT_MOST_SECONDS, end_person, name_of
 from tests.fakes.upstream import Talk, answer
 from tests.journeys.site import FINANCE, SUPPORT, Browser
+from tests.waiting import wait_until
 
 TARGET = "/api/proxy/echo/"
 ROUTES = ("echo/", "reports/", "crm/admin/x", "signed/", "kept/", "absent/", "")
@@ -45,7 +45,7 @@ def expired(door: Door) -> str:
     store = redis.Redis.from_url(door.house.site.store.url)
     store.pexpire(f"bo:{{{identifier[0]}}}:s:{identifier}", 1)
     assert wait_until(
-        lambda: not store.exists(f"bo:{{{identifier[0]}}}:s:{identifier}"), 5
+        lambda: not store.exists(f"bo:{{{identifier[0]}}}:s:{identifier}")
     )
     store.close()
     return key
@@ -117,12 +117,17 @@ def test_a_route_whose_writes_are_off_takes_none(door: Door, key: str) -> None:
 
 def test_no_session_outlives_its_absolute_limit(door: Door) -> None:
     """Also not when somebody who can write to the store pushes its expiry on."""
-    key, identifier = short_session(door, seconds=2)
+    # On a busy machine a short one may be over before the door is asked.
+    for seconds in (2, 8, 32):
+        key, identifier = short_session(door, seconds)
+        if door.ask(TARGET, key=key).status == 200:
+            break
+    else:
+        pytest.fail("no session lived long enough to be asked about")
     store = redis.Redis.from_url(door.house.site.store.url)
-    assert door.ask(TARGET, key=key).status == 200
     name = f"bo:{{{identifier[0]}}}:s:{identifier}"
-    store.pexpireat(name, int(time.time() * 1000) + 60_000)
-    assert wait_until(lambda: door.ask(TARGET, key=key).status == 401, 6)
+    store.pexpireat(name, int(time.time() * 1000) + 50_000)
+    assert wait_until(lambda: door.ask(TARGET, key=key).status == 401)
     assert store.exists(name)
     store.close()
 
@@ -153,17 +158,17 @@ def test_a_kill_ends_a_call_that_waits_for_its_answer(door: Door, key: str) -> N
 
     def late(talk: Talk) -> None:
         asked.set()
-        if not talk.is_gone(within=8):
+        if not talk.is_gone(within=60):
             talk.say(answer(body=b"too late"))
 
     target = f"/api/proxy/echo/{door.act(late)}"
     found: list[Answer] = []
     thread = threading.Thread(target=lambda: found.append(door.ask(target, key=key)))
     thread.start()
-    assert asked.wait(5)
+    assert asked.wait(60)
     end_person(door, user)
     killed_at = time.monotonic()
-    thread.join(10)
+    thread.join(60)
     assert time.monotonic() - killed_at < AT_MOST_SECONDS
     assert found[0].status == (401 if door.name == "embedded" else 0)
     assert door.ask(TARGET, key=key).status == 401
@@ -181,7 +186,7 @@ def test_a_kill_ends_an_upload_that_has_stalled(door: Door, key: str) -> None:
         time.sleep(0.5)
         end_person(door, user)
         killed_at = time.monotonic()
-        read_until(sock, b"\r\n\r\nnever", seconds=8)
+        read_until(sock, b"\r\n\r\nnever")
         assert time.monotonic() - killed_at < AT_MOST_SECONDS
 
 
@@ -197,10 +202,10 @@ def test_a_kill_ends_a_download_that_nobody_reads(door: Door, key: str) -> None:
         gone.set()
 
     with door.open(f"/api/proxy/echo/{door.act(endless)}", key):
-        assert begun.wait(5)
+        assert begun.wait(60)
         end_person(door, user)
         killed_at = time.monotonic()
-        assert gone.wait(8)
+        assert gone.wait(60)
         assert time.monotonic() - killed_at < AT_MOST_SECONDS
 
 

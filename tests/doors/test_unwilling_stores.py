@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 import redis
 
-from backoffice.demo.children import Child, wait_until
+from backoffice.demo.children import Child
 from backoffice.demo.store import Presence, presence
 from tests.doors.conftest import fresh_key
 from tests.doors.house import Door, House
@@ -22,6 +22,7 @@ from tests.doors.test_outages import (
     settled,
     statuses,
 )
+from tests.waiting import wait_until
 
 TEN_MINUTES_MS = 10 * 60 * 1000
 STORE_UNREACHABLE = 3
@@ -74,12 +75,12 @@ def loading(house: House) -> Iterator[None]:
     with redis.Redis.from_url(server.url) as client:
         client.mset({f"filling:{number}": "x" * 1000 for number in range(1000)})
         client.bgrewriteaof()
-        assert wait_until(lambda: has_rewritten(client), 10)
+        assert wait_until(lambda: has_rewritten(client))
     server.stop()
     slowly = ("--key-load-delay", "20000", "--loading-process-events-interval-bytes")
     child = Child("store", [*server._command(), *slowly, "1024"], log=server.log)
     try:
-        assert wait_until(lambda: presence(server.url) is Presence.LOADING, 10)
+        assert wait_until(lambda: presence(server.url) is Presence.LOADING)
         yield
         assert presence(server.url) is Presence.LOADING
     finally:
@@ -139,10 +140,10 @@ def test_a_kill_that_the_store_does_not_take_is_an_outage_until_it_does(
         done = door.house.site.manage(*arguments, check=False)
         assert done.returncode == STORE_UNREACHABLE
         # Whoever has not met the trouble learns of the kill by the next use.
-        assert wait_until(lambda: is_an_outage(door.ask(TARGET, key=key)), 20)
+        assert wait_until(lambda: is_an_outage(door.ask(TARGET, key=key)))
     # A process that met nothing goes by what it knows until it notes a use. The one
     # that did delivers the kill when it is asked next; of many calls it gets some.
-    assert wait_until(lambda: 401 in statuses(door, key), 20)
+    assert wait_until(lambda: 401 in statuses(door, key))
     assert door.ask(TARGET, key=key).status == 401
 
 

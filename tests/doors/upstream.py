@@ -71,8 +71,8 @@ name = "short"
 upstream = "{url}"
 methods = ["GET", "HEAD", "POST"]
 connect_timeout = 0.5
-read_timeout = 1.5
-total_timeout = 3
+read_timeout = 2.5
+total_timeout = 5
 max_body = 4000000
 
 [[route]]
@@ -157,7 +157,7 @@ def _stream(talk: Talk) -> None:
     talk.say(head + b"Transfer-Encoding: chunked\r\n\r\n")
     talk.say(chunked(b"data: first\n\n", end=b""))
     is_silent = b"/stream/silent" in talk.last.target
-    for _ in range(300):
+    for _ in range(3000):
         if talk.is_gone(within=0.1):
             return
         if not is_silent:

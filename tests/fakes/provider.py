@@ -106,7 +106,7 @@ class Party:
             "client_id": self.client.client_id,
             "client_secret": client_secret or self.client.secret,
         }
-        return requests.post(f"{self.provider.issuer}/revoke", data=form, timeout=10)
+        return requests.post(f"{self.provider.issuer}/revoke", data=form, timeout=60)
 
     def token(self, form: dict[str, str | None]) -> requests.Response:
         # Form-encoded before they are joined (RFC 6749, 2.3.1).
@@ -116,7 +116,7 @@ class Party:
             data=form,
             auth=None if "client_secret" in form else basic,
             allow_redirects=False,
-            timeout=10,
+            timeout=60,
         )
 
     def tokens(self, sub: str, **changes: str | None) -> dict[str, str]:
@@ -131,7 +131,7 @@ class Party:
             f"{self.provider.issuer}/userinfo",
             headers={"Authorization": f"Bearer {access_token}"},
             allow_redirects=False,
-            timeout=10,
+            timeout=60,
         )
 
     def close(self) -> None:

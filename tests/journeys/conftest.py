@@ -7,6 +7,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from tests import browser as chromium
+from tests.browser import new_context
 from tests.journeys.site import Browser, Site, running_site
 
 
@@ -40,13 +41,13 @@ def launched() -> Iterator[Chromium]:
 
 @pytest.fixture
 def person(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
-    context = launched.new_context(base_url=site.url, locale="en-GB")
+    context = new_context(launched, base_url=site.url, locale="en-GB")
     yield context
     context.close()
 
 
 @pytest.fixture
 def admin(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
-    context = launched.new_context(base_url=site.url, locale="en-GB")
+    context = new_context(launched, base_url=site.url, locale="en-GB")
     yield context
     context.close()

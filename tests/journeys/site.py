@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -21,11 +22,12 @@ from urllib.parse import urljoin
 
 import requests
 
-from backoffice.demo.children import Child, wait_until
-from backoffice.demo.ports import lasting_port
+from backoffice.demo.children import Child
 from backoffice.demo.provider import Client, Provider
 from backoffice.demo.store import EmbeddedStore
 from backoffice.demo.upstream import Upstream
+from tests.ports import reserved_port
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 COOKIE = "session_id"
@@ -86,7 +88,7 @@ class Browser:
         return found[0] if found else None
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
-        return self.http.get(urljoin(self.url, path), timeout=20, **kwargs)
+        return self.http.get(urljoin(self.url, path), timeout=60, **kwargs)
 
     def call(self, path: str, method: str = "GET", **kwargs: Any) -> requests.Response:
         """What a page's script sends: never follows a redirect."""
@@ -96,7 +98,7 @@ class Browser:
             urljoin(self.url, path),
             headers=headers,
             allow_redirects=False,
-            timeout=20,
+            timeout=60,
             **kwargs,
         )
 
@@ -107,7 +109,7 @@ class Browser:
         data = {**hidden_fields(page.text, action), **fields}
         target = urljoin(page.url, form_action(page.text, action))
         headers = {"Referer": page.url}
-        return self.http.post(target, data=data, headers=headers, timeout=20)
+        return self.http.post(target, data=data, headers=headers, timeout=60)
 
     def choose_provider(self, next_path: str = "/") -> requests.Response:
         """From our sign-in page to the provider's page of people."""
@@ -171,7 +173,7 @@ upstream = "{upstream}/v1"
 @contextmanager
 def running_site(folder: Path, **changes: str) -> Iterator[Site]:
     """Starts everything in `folder`; `changes` go into the site's environment."""
-    port = lasting_port()
+    port = reserved_port()
     url = f"http://localhost:{port}"
     client = Client(
         client_id="backoffice",
@@ -189,7 +191,7 @@ def running_site(folder: Path, **changes: str) -> Iterator[Site]:
         routes.write_text(ROUTES.format(upstream=upstream.origin))
         environment = _environment(folder, port, store, provider) | changes
         site = Site(url, folder, store, provider, upstream, environment)
-        site.manage("migrate", "--verbosity", "0")
+        shutil.copy(_migrated(site), folder / "db.sqlite3")
         server = Child(
             "site",
             [sys.executable, "-m", "gunicorn", "-c", "backoffice/server.py"],
@@ -198,12 +200,28 @@ def running_site(folder: Path, **changes: str) -> Iterator[Site]:
             folder=ROOT,
         )
         try:
-            wait_until(lambda: not server.is_alive() or _answers(url), 30)
+            wait_until(lambda: not server.is_alive() or _answers(url))
             assert server.is_alive(), server.last_lines(40)
             site.server = server
             yield site
         finally:
             server.stop(10)
+
+
+_migrated_database: Path | None = None
+
+
+def _migrated(site: Site) -> Path:
+    """A database with all tables and nothing in them, made once for all sites."""
+    global _migrated_database
+    if _migrated_database is None:
+        site.manage("migrate", "--verbosity", "0")
+        made = site.folder / "db.sqlite3"
+        with closing(sqlite3.connect(made)) as database:
+            # Whatever still lies in the log beside it.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        _migrated_database = made.rename(site.folder / "migrated.sqlite3")
+    return _migrated_database
 
 
 def _environment(

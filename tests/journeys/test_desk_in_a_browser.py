@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser import new_context
 from tests.journeys.site import ADMIN, FINANCE, SUPPORT, Site
 from tests.journeys.test_in_a_browser import sign_in
 
@@ -41,7 +42,8 @@ def test_axe_finds_nothing_and_every_page_fits(
     launched: Chromium, site: Site, look: dict[str, Any]
 ) -> None:
     size = {"width": look["width"], "height": 900}
-    context = launched.new_context(
+    context = new_context(
+        launched,
         base_url=site.url,
         locale=look["locale"],
         color_scheme=look["color_scheme"],
@@ -125,8 +127,8 @@ def test_pasted_cookie_stands_in_no_address(
 
 
 def test_new_device_is_told_and_answered(launched: Chromium, site: Site) -> None:
-    old = launched.new_context(base_url=site.url, locale="en-GB")
-    new = launched.new_context(base_url=site.url, locale="en-GB", user_agent=IPHONE)
+    old = new_context(launched, base_url=site.url, locale="en-GB")
+    new = new_context(launched, base_url=site.url, locale="en-GB", user_agent=IPHONE)
     home = sign_in(old, "demo-1002")
     sign_in(new, "demo-1002")
     home.reload()

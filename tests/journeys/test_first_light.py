@@ -221,7 +221,7 @@ def test_signing_in_again_changes_the_key_and_ends_the_old_session(
         f"{browser.url}/sso/login/oidc/",
         data={"csrfmiddlewaretoken": token},
         headers={"Referer": f"{browser.url}/"},
-        timeout=20,
+        timeout=60,
     )
     assert begun.status_code == 200
     assert browser.session_key not in {None, first}

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 import redis
 
-from backoffice.demo.children import wait_until
 from tests.journeys.site import COOKIE, SUPPORT, Browser, Site, running_site
+from tests.waiting import wait_until
 
 RENEW_SECONDS = 1
 REFUSED = "SELECT 1 FROM accounts_auditentry WHERE event = 'session:renewal-refused'"
@@ -64,7 +64,7 @@ def test_changed_groups_open_and_close_routes_without_a_sign_in(
     assert status_of(browser, "/api/proxy/reports/") == 403
     move(site, "staff", "finance")
     let_time_pass(site)
-    assert wait_until(lambda: status_of(browser, "/api/proxy/reports/") == 200, 20)
+    assert wait_until(lambda: status_of(browser, "/api/proxy/reports/") == 200)
     assert status_of(browser, "/api/proxy/members/") == 403
 
 
@@ -76,9 +76,9 @@ def test_session_that_ended_at_the_provider_ends_here(
     for sid in list(site.provider.state.sessions):
         site.provider.state.end_session(sid)
     let_time_pass(site)
-    assert wait_until(lambda: status_of(browser, "/api/proxy/echo/") == 401, 20)
+    assert wait_until(lambda: status_of(browser, "/api/proxy/echo/") == 401)
     # The session is dead before that is written down.
-    assert wait_until(lambda: bool(site.rows(REFUSED)), 20)
+    assert wait_until(lambda: bool(site.rows(REFUSED)))
 
 
 def test_two_processes_and_many_threads_ask_once(site: Site, browser: Browser) -> None:
@@ -92,7 +92,7 @@ def test_two_processes_and_many_threads_ask_once(site: Site, browser: Browser) -
 
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(call, range(64))) == {200}
-    assert wait_until(lambda: refreshes(site) == 1, 20)
+    assert wait_until(lambda: refreshes(site) == 1)
     assert status_of(browser, "/api/proxy/echo/") == 200
     assert refreshes(site) == 1
 
@@ -103,7 +103,7 @@ def test_hanging_provider_holds_nobody_up(site: Site, browser: Browser) -> None:
     let_time_pass(site)
     for _ in range(20):
         assert status_of(browser, "/api/proxy/echo/") == 200
-    assert wait_until(lambda: refreshes(site) == 1, 20)
+    assert wait_until(lambda: refreshes(site) == 1)
 
 
 class Person(Browser):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from tests.journeys.site import ROOT, SUPPORT, Browser, Site
 from tests.journeys.test_workers import status_for, statuses, stopped, workers
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="needs Linux's /proc"
@@ -54,6 +54,14 @@ def of_each_worker(site: Site, key: str) -> set[int]:
     return found
 
 
+def let_each_worker_start(site: Site) -> None:
+    """Returns when each process has read the table, and no call has needed it yet."""
+    pids = workers(site)
+    for pid in pids:
+        with stopped(*set(pids) - {pid}):
+            assert site.browser().get("/livez").ok
+
+
 def admitting(site: Site, group: str) -> str:
     return (
         f'[[route]]\nname = "echo"\nupstream = "{site.upstream.origin}/v1/echo"\n'
@@ -89,8 +97,9 @@ def test_a_table_that_turns_bad_before_the_first_call_is_not_taken(
     assert site.server
     os.kill(site.server.pid, signal.SIGHUP)
     assert wait_until(
-        lambda: set(workers(site)).isdisjoint(before) and len(workers(site)) == 2, 40
+        lambda: set(workers(site)).isdisjoint(before) and len(workers(site)) == 2
     )
+    let_each_worker_start(site)
     put(file, BAD)
     assert of_each_worker(site, key) == {200}
 
@@ -100,7 +109,7 @@ def test_a_table_that_is_gone_is_still_in_force(
 ) -> None:
     file.unlink()
     says = "routes.toml: [Errno 2] No such file"
-    assert wait_until(lambda: status_for(site, key) and says in log(site), 20)
+    assert wait_until(lambda: status_for(site, key) and says in log(site))
     assert of_each_worker(site, key) == {200}
 
 
@@ -110,9 +119,9 @@ def test_tables_are_exchanged_under_calls(site: Site, file: Path, key: str) -> N
         for group in ("finance", "support") * 2:
             put(file, admitting(site, group))
             wanted = {200} if group == "support" else {403}
-            assert wait_until(lambda: statuses(site, key) == wanted, 20)  # noqa: B023
+            assert wait_until(lambda: statuses(site, key) == wanted)  # noqa: B023
     assert set(seen) == {200, 403}
-    assert wait_until(lambda: of_each_worker(site, key) == {200}, 20)
+    assert wait_until(lambda: of_each_worker(site, key) == {200})
 
 
 @contextmanager

@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from tests.fakes.upstream import HELLO, Talk, Upstream
 from tests.journeys.site import SUPPORT, Browser, Site
+from tests.waiting import wait_until
 
-# A kill closes what is open within five seconds.
-CUT_SECONDS = 5.0
+# A kill closes what is open within five seconds, on a busy machine somewhat later. What
+# it does not close ends after a minute.
+CUT_SECONDS = 40.0
 PIECE = b"x" * 65536
 MEGABYTES = 100
 ROUTE = """
@@ -48,7 +49,7 @@ def raw(site: Site) -> Iterator[Upstream]:
             statuses = {browser.call("/api/proxy/raw/").status_code for _ in range(12)}
             return statuses == {200}
 
-        assert wait_until(is_known, 30)
+        assert wait_until(is_known)
         yield upstream
 
 
@@ -79,7 +80,7 @@ def kill(site: Site, browser: Browser) -> None:
 
 def seconds_until_closed(sock: socket.socket) -> float:
     began = time.monotonic()
-    sock.settimeout(30)
+    sock.settimeout(60)
     with suppress(ConnectionError):
         while sock.recv(65536):
             pass
@@ -88,7 +89,7 @@ def seconds_until_closed(sock: socket.socket) -> float:
 
 def seconds_until(condition: Callable[[], bool]) -> float:
     began = time.monotonic()
-    assert wait_until(condition, 30)
+    assert wait_until(condition)
     return time.monotonic() - began
 
 
@@ -100,7 +101,7 @@ def test_a_kill_closes_a_silent_stream(
     def events(talk: Talk) -> None:
         talk.say(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
         talk.say(b"data: first\n\n")
-        if talk.is_gone(30):
+        if talk.is_gone(60):
             gone.set()
 
     raw.answers = [events]
@@ -110,16 +111,17 @@ def test_a_kill_closes_a_silent_stream(
             received += sock.recv(65536)
         kill(site, signed_in)
         assert seconds_until_closed(sock) < CUT_SECONDS
-    assert gone.wait(1)
+    assert gone.wait(60)
 
 
 def test_a_kill_closes_a_download_that_nobody_reads(
     site: Site, signed_in: Browser, raw: Upstream
 ) -> None:
-    gone = threading.Event()
+    begun, gone = threading.Event(), threading.Event()
 
     def endless(talk: Talk) -> None:
         talk.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n")
+        begun.set()
         with suppress(OSError):
             while True:
                 talk.say(PIECE)
@@ -127,7 +129,7 @@ def test_a_kill_closes_a_download_that_nobody_reads(
 
     raw.answers = [endless]
     with closing(begin(site, signed_in)):
-        time.sleep(0.5)
+        assert begun.wait(60)
         kill(site, signed_in)
         assert seconds_until(gone.is_set) < CUT_SECONDS
 
@@ -152,13 +154,13 @@ def test_a_kill_refuses_a_call_that_the_upstream_has_not_answered(
 
     def silent(talk: Talk) -> None:
         asked.set()
-        talk.is_gone(30)
+        talk.is_gone(60)
 
     raw.answers = [silent]
     with closing(begin(site, signed_in)) as sock:
-        assert asked.wait(10)
+        assert asked.wait(60)
         kill(site, signed_in)
-        sock.settimeout(30)
+        sock.settimeout(60)
         assert sock.recv(65536).startswith(b"HTTP/1.1 401 ")
     assert signed_in.call("/api/proxy/raw/x").status_code == 401
 
@@ -191,7 +193,7 @@ def test_a_client_that_leaves_frees_the_upstream(
     sock = begin(site, signed_in)
     sock.recv(65536)
     sock.close()
-    assert gone.wait(10)
+    assert gone.wait(60)
 
 
 def test_events_arrive_as_they_are_made(
@@ -203,7 +205,7 @@ def test_events_arrive_as_they_are_made(
         talk.say(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
         talk.say(b"data: 1\n\n")
         # The second event is made only once the first one has been seen.
-        if heard.wait(10):
+        if heard.wait(60):
             talk.say(b"data: 2\n\n")
 
     raw.answers = [events]
@@ -225,7 +227,7 @@ def test_an_upload_is_not_kept_whole_before_it_goes_on(
     def sink(talk: Talk) -> None:
         if talk.unread or talk.sock.recv(10):
             seen.set()
-        talk.is_gone(5)
+        talk.is_gone(60)
 
     head = b"POST /api/proxy/raw/x HTTP/1.1\r\nContent-Length: 1000000"
     raw.hears = False
@@ -233,7 +235,7 @@ def test_an_upload_is_not_kept_whole_before_it_goes_on(
         raw.answers = [sink]
         with closing(begin(site, signed_in, head)) as sock:
             sock.sendall(PIECE)
-            assert seen.wait(10)
+            assert seen.wait(60)
     finally:
         raw.hears = True
 

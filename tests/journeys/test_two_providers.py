@@ -8,16 +8,17 @@ import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, expect
 
-from backoffice.demo.ports import lasting_port
 from backoffice.demo.provider import Client, Provider
+from tests.browser import new_context
 from tests.journeys.site import SUPPORT, Site, running_site
+from tests.ports import reserved_port
 
 SECRET = "the partner's secret"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    there = Provider(port=lasting_port())
+    there = Provider(port=reserved_port())
     with (
         there,
         running_site(
@@ -43,7 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def person(launched: Chromium, site: Site) -> Iterator[BrowserContext]:
-    context = launched.new_context(base_url=site.url, locale="en-GB")
+    context = new_context(launched, base_url=site.url, locale="en-GB")
     yield context
     context.close()
 
@@ -94,7 +95,7 @@ def test_answer_replayed_in_another_browser_opens_nothing(
     page.locator(f'button[name="sub"][value="{SUPPORT}"]').click()
     page.wait_for_url("**/")
     (answer,) = [url for url in answers if "/sso/complete/" in url]
-    elsewhere = launched.new_context(base_url=site.url, locale="ko-KR")
+    elsewhere = new_context(launched, base_url=site.url, locale="ko-KR")
     other = elsewhere.new_page()
     other.goto(answer)
     expect(other.locator("html")).to_have_attribute("lang", "ko")

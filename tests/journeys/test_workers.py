@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from tests.journeys.site import ADMIN, COOKIE, SUPPORT, Browser, Site
 from tests.journeys.test_first_light import end_sessions, own_session_id
 from tests.topology import wait_for_disk
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="needs Linux's /proc"
@@ -110,8 +110,8 @@ def test_worker_that_is_killed_loses_no_kill_and_signs_nobody_out(
     end_sessions(desk, own_session_id(doomed))
     before = workers(site)
     os.kill(before[0], signal.SIGKILL)
-    assert wait_until(lambda: len(workers(site)) == 2 and workers(site) != before, 20)
-    assert wait_until(lambda: statuses(site, key) == {200}, 20)
+    assert wait_until(lambda: len(workers(site)) == 2 and workers(site) != before)
+    assert wait_until(lambda: statuses(site, key) == {200})
     assert statuses(site, str(doomed.session_key)) == {401}
 
 
@@ -136,7 +136,7 @@ def test_graceful_reload_under_load_refuses_nobody_and_loses_no_kill(
     end_sessions(desk, victim)
     assert statuses(site, dead_key) == {401}
     exchanged = wait_until(
-        lambda: set(workers(site)).isdisjoint(before) and len(workers(site)) == 2, 40
+        lambda: set(workers(site)).isdisjoint(before) and len(workers(site)) == 2
     )
     done.set()
     for thread in threads:
@@ -163,7 +163,7 @@ def test_store_that_restarts_under_many_sessions_is_no_storm(
         seen.update(found)
         return found == {200}
 
-    assert wait_until(settled, 20)
+    assert wait_until(settled)
     assert seen <= {200, 503}
     assert log.read_text().count("ledger_replayed") - replays <= 2 * len(workers(site))
     assert len(site.provider.requests) == asked

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import redis
 
-from backoffice.demo.children import Child, wait_until
-from backoffice.demo.ports import lasting_port
+from backoffice.demo.children import Child
 from tests.journeys.site import Browser, Site, running_site
+from tests.ports import reserved_port
+from tests.waiting import wait_until
 
 FOLDER = Path(__file__).parent
 
@@ -45,7 +46,7 @@ class Provider:
         command = [node, script, port, self.site_url, str(self.key_file)]
         command += [self.client_key] if self.client_key else []
         self.child = Child("provider", command, log=self.log)
-        assert wait_until(lambda: bool(self.events("ready")), 20), self.log.read_text()
+        assert wait_until(lambda: bool(self.events("ready"))), self.log.read_text()
 
     @property
     def key_file(self) -> Path:
@@ -69,7 +70,7 @@ class Provider:
 
 @pytest.fixture(scope="module")
 def issuer() -> str:
-    return f"http://127.0.0.1:{lasting_port()}"
+    return f"http://127.0.0.1:{reserved_port()}"
 
 
 @pytest.fixture(scope="module")

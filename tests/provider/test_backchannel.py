@@ -28,7 +28,7 @@ def post_token(site: Site, token: str) -> requests.Response:
     http = requests.Session()
     http.trust_env = False
     form = {"logout_token": token}
-    return http.post(f"{site.url}{BACK_CHANNEL}", data=form, timeout=20)
+    return http.post(f"{site.url}{BACK_CHANNEL}", data=form, timeout=60)
 
 
 def test_signing_out_at_the_provider_ends_that_session_here_and_no_other(

@@ -10,11 +10,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from backoffice.demo.children import wait_until
 from tests.accounts.sso.test_client_key import pem
 from tests.journeys.site import Site, running_site
 from tests.provider.conftest import Provider
 from tests.provider.test_journeys import STAFF, is_signed_in
+from tests.waiting import wait_until
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 
@@ -48,5 +48,5 @@ def test_code_is_redeemed_with_a_signature(site: Site, provider: Provider) -> No
 def test_token_is_given_back_with_a_signature(site: Site, provider: Provider) -> None:
     browser = site.browser()
     browser.submit(browser.sign_in(STAFF), "/sign-out/")
-    assert wait_until(lambda: bool(provider.events("revocation")), 20)
+    assert wait_until(lambda: bool(provider.events("revocation")))
     assert not provider.events("revocation.error")

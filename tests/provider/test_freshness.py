@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from tests.journeys.site import COOKIE, Browser, Site, running_site
 from tests.provider.conftest import Provider
 from tests.provider.test_journeys import STAFF, is_signed_in, was_asked_who
+from tests.waiting import wait_until
 
 MAX_AGE = RENEW = STEP_UP = 2
 # Seconds: a use of a session is noticed once a minute.

@@ -81,7 +81,7 @@ def test_provider_refuses_a_request_without_pkce_and_so_do_we(
 ) -> None:
     asked = browser.choose_provider().history[0].headers["Location"]
     bare = re.sub(r"&code_challenge(_method)?=[^&]*", "", asked)
-    page = browser.http.get(bare, timeout=20)
+    page = browser.http.get(bare, timeout=60)
     assert page.url.startswith(f"{browser.url}/sso/complete/oidc/")
     assert page.status_code == 500
     assert "PKCE" in provider.events("authorization.error")[-1]["detail"]
@@ -93,7 +93,7 @@ def test_code_of_another_browser_opens_nothing(
 ) -> None:
     stolen = parse_qs(urlsplit(callback(site.browser(), ADMIN)).query)["code"][0]
     own = callback(browser, STAFF)
-    page = browser.http.get(re.sub(r"code=[^&]*", f"code={stolen}", own), timeout=20)
+    page = browser.http.get(re.sub(r"code=[^&]*", f"code={stolen}", own), timeout=60)
     assert page.status_code == 403
     assert "code_verifier" in provider.events("grant.error")[-1]["detail"]
     assert not is_signed_in(browser)

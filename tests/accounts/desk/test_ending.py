@@ -208,7 +208,7 @@ def test_everyone_ends_by_one_mark_and_is_cleared_up(
     assert not any(map(is_live, victims))
     for thread in threading.enumerate():
         if thread.name == "clear-up":
-            thread.join(20)
+            thread.join(60)
     assert not store.exists(*Order)
     assert not store.keys(keys.ANY_VALUE)
     assert AuditEntry.objects.get(event="everyone:cut-off").reason == "theft"

@@ -29,7 +29,7 @@ def test_goes_on_when_the_store_is_back(
 
     # In place of the first pause the store comes back.
     monkeypatch.setattr("accounts.desk.tidying.time.sleep", come_back)
-    tidying.begin().join(20)
+    tidying.begin().join(60)
     assert live.clear_up() == 0
     assert live.count() == 0
 
@@ -41,6 +41,6 @@ def test_gives_up_in_the_end(
     monkeypatch.setattr("accounts.desk.tidying.time.sleep", pauses.append)
     use_store(settings, NOWHERE)
     thread = tidying.begin()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
     assert tuple(pauses) == tidying.PAUSES

@@ -9,7 +9,14 @@ from pytest_django.fixtures import Settings
 from accounts.sessions.checks import check_cookie, check_store
 from tests.conftest import use_store
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("store", "production_timeout")
+
+
+@pytest.fixture
+def production_timeout(store: redis.Redis, settings: Settings) -> None:
+    """The store's timeout as the checks want it; that of other tests is longer."""
+    url = settings.CACHES["sessions"]["LOCATION"]
+    use_store(settings, url, 1.0)
 
 
 def change(settings: Settings, **changes: Any) -> None:
@@ -77,7 +84,7 @@ def test_store_shared_under_another_spelling_is_refused(settings: Settings) -> N
 
 
 def test_store_that_is_away_is_a_warning(settings: Settings) -> None:
-    use_store(settings, "redis://127.0.0.1:1/0")
+    use_store(settings, "redis://127.0.0.1:1/0", 1.0)
     assert found() == {"accounts.W001"}
 
 

@@ -17,11 +17,11 @@ from accounts import keys
 from accounts.models import User
 from accounts.sessions import live
 from accounts.sessions.store import SessionStore
-from backoffice.demo.children import wait_until
 from backoffice.demo.store import EmbeddedStore
 from tests.accounts.sessions.conftest import ISSUER, PROFILE
 from tests.accounts.sessions.test_live import refuse_sql
 from tests.conftest import PATIENCE_SECONDS, use_store
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +51,7 @@ class Eavesdropper:
         self._sock.connect(str(server.socket))
         self._sock.sendall(b"MONITOR\r\n")
         threading.Thread(target=self._listen, daemon=True).start()
-        assert wait_until(lambda: b"+OK" in self.heard, 5)
+        assert wait_until(lambda: b"+OK" in self.heard)
 
     def _listen(self) -> None:
         with closing(self._sock):
@@ -108,7 +108,7 @@ def test_files_and_monitor_hold_no_key_and_no_name(
         store.echo(LAST_WORD)
     [rdb] = own_store.folder.glob("*.rdb")
     aof = b"".join(f.read_bytes() for f in own_store.folder.glob("appendonlydir/*"))
-    assert wait_until(lambda: LAST_WORD.encode() in somebody.heard, 5)
+    assert wait_until(lambda: LAST_WORD.encode() in somebody.heard)
     secrets = SAID | {str(each.session_key) for each in sessions}
     for place in (rdb.read_bytes(), aof, somebody.heard):
         # What is searched is what was written: the public reference is in it.
@@ -126,6 +126,6 @@ def test_a_secret_in_clear_would_be_found(own_store: EmbeddedStore) -> None:
         store.echo(LAST_WORD)
     [rdb] = own_store.folder.glob("*.rdb")
     aof = b"".join(f.read_bytes() for f in own_store.folder.glob("appendonlydir/*"))
-    assert wait_until(lambda: LAST_WORD.encode() in somebody.heard, 5)
+    assert wait_until(lambda: LAST_WORD.encode() in somebody.heard)
     for place in (rdb.read_bytes(), aof, somebody.heard):
         assert any(form in place for form in written("김하늘"))

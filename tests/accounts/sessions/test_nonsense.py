@@ -24,7 +24,6 @@ from accounts.models import User
 from accounts.sessions import live
 from accounts.sessions.connections import is_answering
 from accounts.sessions.errors import SessionStoreError
-from backoffice.demo.children import wait_until
 from backoffice.proxy.errors import Refusal
 from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live, sign_in
 from tests.accounts.sessions.test_outages import (
@@ -38,6 +37,7 @@ from tests.accounts.sessions.test_outages import (
     verdict,
 )
 from tests.fakes.store import Proxy, shifted
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -289,9 +289,9 @@ def test_thread_killed_while_it_reads_leaves_no_answer_for_the_next(
     one_connection.heard.clear()
     thread = threading.Thread(target=lambda: verdict(mine))
     thread.start()
-    assert wait_until(lambda: b"ECHO" in one_connection.heard, 10)
+    assert wait_until(lambda: b"ECHO" in one_connection.heard)
     stop(thread)
-    thread.join(5)
+    thread.join(60)
     assert again(theirs).load()["profile"]["sub"] == "u-2"
     assert again(mine).load()["profile"]["sub"] == "u-1"
 
@@ -342,5 +342,5 @@ def run_until_asked(work: Callable[[], object]) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(5)
+    thread.join(60)
     assert ended_by

@@ -32,8 +32,6 @@ from accounts.sessions.deadline import LARGE_PIECE
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.middleware import RETRY_AFTER_SECONDS
 from accounts.sessions.store import TOUCH_SECONDS, SessionStore
-from backoffice.demo.children import wait_until
-from backoffice.demo.ports import lasting_port
 from backoffice.demo.store import EmbeddedStore
 from backoffice.proxy.errors import GATE_HEADER, Refusal
 from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live, sign_in
@@ -49,13 +47,19 @@ from tests.fakes.store import (
     resetting,
 )
 from tests.fakes.upstream import Unaccepting
+from tests.ports import reserved_port
+from tests.waiting import wait_until
 
 T = TypeVar("T")
 
 pytestmark = pytest.mark.django_db
 
-# The design says one second. On a busy machine a test must not fail for the machine.
-BOUND_SECONDS = 3.0
+# The store's timeout here: the longest that accounts.E003 allows, since a busy machine
+# stands still for longer than production's.
+HASTY_SECONDS = 1.0
+# What is bounded ends within three of them; what is not would hang until the test gives
+# up. Between the two a busy machine decides, so the bound is far from both.
+BOUND_SECONDS = 25.0
 GATED = "/api/proxy/x"
 PAGE = "/"
 
@@ -94,12 +98,19 @@ each_kind = pytest.mark.parametrize(
 
 
 @pytest.fixture
+def proxy(proxy: Proxy, settings: Settings) -> Proxy:
+    """The line to the store of all tests, given up after a short while."""
+    use_store(settings, proxy.url, HASTY_SECONDS)
+    return proxy
+
+
+@pytest.fixture
 def own_store(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]:
     """A store of this test's own, to be ill-treated."""
     # Nothing that was answered may be lost by a kill -9.
     always = ["--appendfsync", "always"]
     with EmbeddedStore(tmp_path / "own", extra=always) as server:
-        use_store(settings, server.url)
+        use_store(settings, server.url, HASTY_SECONDS)
         yield server
 
 
@@ -133,7 +144,7 @@ def at_once(number: int, work: Callable[[int], T]) -> list[tuple[T, float]]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     database.dec_thread_sharing()
     assert len(got) == number
     return got
@@ -313,7 +324,7 @@ def test_port_that_accepts_nobody_is_503_in_time(
 ) -> None:
     sign_in(client, user)
     with Unaccepting() as nobody:
-        use_store(settings, f"redis://127.0.0.1:{nobody.port}/0")
+        use_store(settings, f"redis://127.0.0.1:{nobody.port}/0", HASTY_SECONDS)
         answer, seconds = timed(lambda: client.get(PAGE))
     assert is_outage(answer)
     assert seconds < BOUND_SECONDS
@@ -390,10 +401,10 @@ def test_store_that_drips_is_503_within_the_time_of_one_answer(
     sign_in(client, user)
     if command == b"INFO":
         proxy.cut()
-    proxy.breaks(dripping(b"$200\r\n" + b"x" * 200 + b"\r\n", every=0.1), command)
+    proxy.breaks(dripping(b"$900\r\n" + b"x" * 900 + b"\r\n", every=0.1), command)
     answer, seconds = timed(lambda: client.get(GATED))
     assert gate_word(answer) == (503, Refusal.STORE_DOWN.word)
-    # Dripped to its end it takes twenty.
+    # Dripped to its end it takes ninety.
     assert seconds < BOUND_SECONDS
     proxy.heals()
     assert passes_gate(client)
@@ -452,7 +463,7 @@ def test_store_killed_in_the_middle_of_a_request(
         return line.ask()
 
     with Proxy(own_store.url) as line:
-        use_store(settings, line.url)
+        use_store(settings, line.url, HASTY_SECONDS)
         sign_in(client, user)
         line.breaks(dying, b"GET")
         assert is_outage(client.get(PAGE))
@@ -502,7 +513,7 @@ def test_pool_used_up_says_so_in_the_log(
 ) -> None:
     session = begin()
     assert is_live(session)
-    one_connection.delay = 0.15
+    one_connection.delay = HASTY_SECONDS / 2
     with caplog.at_level(logging.WARNING):
         got = at_once(8, lambda _: verdict(session))
     assert {word for word, _ in got} == {"live", "outage"}
@@ -586,7 +597,7 @@ def test_store_slow_at_every_step_of_a_new_connection_signs_nobody_out(
     session = begin()
     fence.forget()
     proxy.cut()
-    proxy.delay = 0.25
+    proxy.delay = HASTY_SECONDS * 0.8
     word, seconds = timed(lambda: verdict(session))
     print(f"{word} after {seconds:.2f} s")  # noqa: T201 - the sum, for whoever tunes it
     assert word != "dead"
@@ -706,25 +717,26 @@ def test_memory_full_session_ends_at_its_idle_limit_and_is_listed_until_then(
 def replica(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedStore]:
     """A replica, after its primary's store was given to the site."""
     prompt = ["--repl-diskless-sync-delay", "0"]
-    first, second = lasting_port(), lasting_port()
+    first, second = reserved_port(), reserved_port()
     following = ["--replicaof", "127.0.0.1", str(first)]
     with (
         EmbeddedStore(tmp_path / "primary", port=first, extra=prompt) as primary,
         EmbeddedStore(tmp_path / "replica", port=second, extra=following) as server,
     ):
-        use_store(settings, primary.url)
+        use_store(settings, primary.url, HASTY_SECONDS)
         yield server
 
 
 def point_at(replica: EmbeddedStore, settings: Settings) -> None:
     """Points the site at the replica once that has everything."""
     with redis.Redis.from_url(replica.url) as there:
-        for _ in range(200):
+
+        def has_everything() -> bool:
             size = store_client().dbsize()
-            if size and there.dbsize() == size:
-                break
-            time.sleep(0.05)
-    use_store(settings, replica.url)
+            return bool(size) and there.dbsize() == size
+
+        assert wait_until(has_everything)
+    use_store(settings, replica.url, HASTY_SECONDS)
 
 
 def test_read_only_replica_loads_and_saves_nothing(
@@ -750,7 +762,7 @@ def test_read_only_replica_leaves_a_kill_pending_and_signs_nobody_out(
     assert (outcome.pending, outcome.durable) == (True, True)
     assert verdict(other) != "dead"
     # The primary has another run id: its return raises the fence.
-    use_store(settings, url)
+    use_store(settings, url, HASTY_SECONDS)
     store_client().connection_pool.disconnect()
     assert [verdict(victim), verdict(other)] == ["dead", "live"]
 
@@ -872,7 +884,7 @@ def test_worker_killed_in_the_middle_of_a_question_harms_no_other(
     proxy.delay = settings.STORE_TIMEOUT_SECONDS / 2
     proxy.heard.clear()
     child, pipe = in_a_fork(lambda: verdict(session).encode())
-    assert wait_until(lambda: b"ECHO" in proxy.heard, 10)
+    assert wait_until(lambda: b"ECHO" in proxy.heard)
     os.kill(child, signal.SIGKILL)
     assert word_of(child, pipe) == b""
     proxy.heals()

@@ -75,7 +75,8 @@ def test_everything_the_site_does_is_allowed(
     monkeypatch: pytest.MonkeyPatch,
     django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[Any]],
 ) -> None:
-    assert checks.check_store() == []
+    # Only the timeout of the tests is not as the checks want it.
+    assert [each.id for each in checks.check_store()] == ["accounts.E003"]
     session, other = begin(user.sub, sid="s-1"), begin("u-2", sid="s-2")
     travel.shift(TOUCH_SECONDS + 1)
     reopened = again(session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +58,9 @@ def test_redirect_is_not_followed(status: int) -> None:
 
 
 def test_body_of_a_redirect_is_not_read() -> None:
-    began = time.monotonic()
+    # To its end it takes fifty seconds, and would be given up.
     with pytest.raises(Redirected):
-        fetched(dripping(b"x" * 100, after=answer("302 Found", length=100)))
-    assert time.monotonic() - began < 1
+        fetched(dripping(b"x" * 1000, after=answer("302 Found", length=1000)))
 
 
 def test_answer_of_the_limit_is_read() -> None:
@@ -98,10 +96,9 @@ def test_answer_has_until_the_deadline(
     monkeypatch: pytest.MonkeyPatch, slowly: Answer
 ) -> None:
     monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.3)
-    began = time.monotonic()
+    # Each of them is an answer in the end, or comes in pieces that are never late.
     with pytest.raises(requests.Timeout):
         fetched(slowly)
-    assert time.monotonic() - began < 0.8
 
 
 def test_connection_that_is_not_made_has_a_limit_of_its_own(

@@ -48,7 +48,7 @@ def sign_in(stranger: Stranger, browser: Browser | None = None) -> HttpResponse:
     begun = browser.post("/sso/login/oidc/", {"next": "/"})
     if begun.status_code != 302:
         return begun
-    back = requests.get(begun["Location"], allow_redirects=False, timeout=5)
+    back = requests.get(begun["Location"], allow_redirects=False, timeout=60)
     return browser.get(urlsplit(back.headers["Location"])._replace(netloc="").geturl())
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from backoffice.demo.children import wait_until
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 @contextmanager
@@ -84,4 +84,4 @@ def listed_by_ps() -> list[tuple[str, str, str]]:
 
 def is_gone(*pids: int) -> bool:
     """Whether all of them end within our patience."""
-    return wait_until(lambda: not any(map(is_running, pids)), PATIENCE)
+    return wait_until(lambda: not any(map(is_running, pids)))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backoffice.demo.children import Child, kernel_tether_is_safe, wait_until
-from tests.backoffice.demo.processes import PATIENCE, first_line, is_gone, python
+from backoffice.demo.children import Child, kernel_tether_is_safe
+from tests.backoffice.demo.processes import first_line, is_gone, python
+from tests.waiting import wait_until
 
 STUBBORN = """
 import signal, time
@@ -57,7 +58,7 @@ def test_child_stops_when_told(tmp_path: Path, tether: bool | None) -> None:
 def test_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = Child("child", [sys.executable, "-c", STUBBORN], log=log)
-    assert wait_until(lambda: child.last_lines() == "ready", PATIENCE)
+    assert wait_until(lambda: child.last_lines() == "ready")
     child.stop(timeout=0.2)
     assert child.exit_code == -signal.SIGKILL
 
@@ -65,7 +66,7 @@ def test_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
 def test_child_of_a_child_ends_with_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = Child("child", [sys.executable, "-c", GRANDPARENT], log=log)
-    assert wait_until(lambda: bool(child.last_lines()), PATIENCE)
+    assert wait_until(lambda: bool(child.last_lines()))
     grandchild = int(child.last_lines())
     child.stop()
     assert is_gone(grandchild)
@@ -73,7 +74,7 @@ def test_child_of_a_child_ends_with_it(tmp_path: Path) -> None:
 
 def test_child_whose_program_is_missing_says_so(tmp_path: Path) -> None:
     child = Child("child", ["/no/such/program"], log=tmp_path / "log")
-    assert wait_until(lambda: not child.is_alive(), PATIENCE)
+    assert wait_until(lambda: not child.is_alive())
     child.stop()
     assert "cannot run /no/such/program" in child.last_lines()
 
@@ -87,7 +88,7 @@ def test_child_gets_the_environment_and_the_folder(tmp_path: Path) -> None:
         environment={"GIVEN": "yes"},
         folder=tmp_path,
     )
-    assert wait_until(lambda: not child.is_alive(), PATIENCE)
+    assert wait_until(lambda: not child.is_alive())
     child.stop()
     assert child.last_lines() == f"yes {tmp_path.resolve()} False"
 

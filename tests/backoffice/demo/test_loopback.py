@@ -30,14 +30,14 @@ def server() -> Iterator[LoopbackServer]:
 
 @pytest.fixture
 def connection(server: LoopbackServer) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
     yield connection
     connection.close()
 
 
 def raw(server: LoopbackServer, request: bytes) -> bytes:
     """Everything the server answers to these bytes until it hangs up."""
-    with socket.create_connection((server.host, server.port), timeout=10) as client:
+    with socket.create_connection((server.host, server.port), timeout=60) as client:
         client.sendall(request)
         return b"".join(iter(lambda: client.recv(65536), b""))
 
@@ -104,7 +104,7 @@ def test_large_body_is_counted_but_not_kept(
 
 def test_expectation_is_answered_before_the_body(server: LoopbackServer) -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
-    with socket.create_connection((server.host, server.port), timeout=10) as client:
+    with socket.create_connection((server.host, server.port), timeout=60) as client:
         client.sendall(head + b"Expect: 100-continue\r\n\r\n")
         assert client.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"ab")
@@ -161,7 +161,7 @@ def test_failing_answer_says_nothing_of_the_inside(
 
 def test_stop_ends_kept_alive_connections() -> None:
     server = LoopbackServer(answer).start()
-    with socket.create_connection((server.host, server.port), timeout=10) as client:
+    with socket.create_connection((server.host, server.port), timeout=60) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(65536)
         server.stop()
@@ -171,7 +171,7 @@ def test_stop_ends_kept_alive_connections() -> None:
 def test_client_that_leaves_in_the_middle_is_no_trouble(
     server: LoopbackServer, connection: http.client.HTTPConnection
 ) -> None:
-    with socket.create_connection((server.host, server.port), timeout=10) as client:
+    with socket.create_connection((server.host, server.port), timeout=60) as client:
         client.sendall(
             b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
         )

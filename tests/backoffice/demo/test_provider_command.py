@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from backoffice.demo.ports import free_port
 from backoffice.demo.provider import Client, Provider
 from backoffice.demo.staff import STAFF
 from tests.backoffice.demo.processes import ends, first_line, python
 from tests.fakes.provider import Party, parameters_of
+from tests.ports import reserved_port
 
 COMMAND = ("-m", "backoffice.demo.provider")
 SEOYEON = STAFF[0]
@@ -52,7 +52,7 @@ def test_provider_serves_its_clients_until_told_to_stop(tmp_path: Path) -> None:
         issuer = first_line(process)
         query = {"client_id": "a", "redirect_uri": uris[0]}
         answer = requests.get(
-            f"{issuer}/authorize", query, allow_redirects=False, timeout=10
+            f"{issuer}/authorize", query, allow_redirects=False, timeout=60
         )
         assert parameters_of(answer)["iss"] == issuer
         process.send_signal(signal.SIGTERM)
@@ -66,7 +66,7 @@ def test_provider_beyond_loopback_cannot_be_made() -> None:
 
 def test_memory_keeps_sessions_keys_and_refresh_tokens(tmp_path: Path) -> None:
     client = Client("a", "b", ("http://localhost:8000/back",))
-    memory, port = tmp_path / "memory.json", free_port()
+    memory, port = tmp_path / "memory.json", reserved_port()
     first = Provider(clients=[client], memory=memory, port=port).start()
     party = Party(first, client)
     used = party.tokens(SEOYEON.sub)["refresh_token"]

@@ -115,20 +115,20 @@ def test_clock_can_be_wrong(party: Party) -> None:
 
 def test_discovery_can_name_another_issuer(provider: Provider) -> None:
     provider.faults.add(Fault.DISCOVERY_ISSUER_WRONG)
-    answer = requests.get(url_of(provider, Endpoint.DISCOVERY), timeout=10).json()
+    answer = requests.get(url_of(provider, Endpoint.DISCOVERY), timeout=60).json()
     assert answer["issuer"] == "https://elsewhere.example"
 
 
 def test_jwks_can_have_a_broken_key_among_good_ones(provider: Provider) -> None:
     provider.faults.add(Fault.JWKS_UNPARSEABLE)
-    keys = requests.get(url_of(provider, Endpoint.JWKS), timeout=10).json()["keys"]
+    keys = requests.get(url_of(provider, Endpoint.JWKS), timeout=60).json()["keys"]
     assert [key["kid"] for key in keys[:1]] == ["broken"]
     assert keys[-1] == provider.state.keys.current.jwk()
 
 
 def test_jwks_can_be_empty(provider: Provider) -> None:
     provider.faults.add(Fault.JWKS_EMPTY)
-    answer = requests.get(url_of(provider, Endpoint.JWKS), timeout=10)
+    answer = requests.get(url_of(provider, Endpoint.JWKS), timeout=60)
     assert answer.json() == {"keys": []}
 
 
@@ -164,26 +164,26 @@ def test_refresh_can_be_refused_once(party: Party) -> None:
 def test_endpoint_can_fail(provider: Provider, endpoint: Endpoint) -> None:
     provider.faults.add(Fault.STATUS_500, endpoint=endpoint)
     method = "POST" if endpoint in {Endpoint.TOKEN, Endpoint.REVOKE} else "GET"
-    answer = requests.request(method, url_of(provider, endpoint), timeout=10)
+    answer = requests.request(method, url_of(provider, endpoint), timeout=60)
     assert answer.status_code == 500
 
 
 def test_fault_of_one_endpoint_leaves_the_others(provider: Provider) -> None:
     provider.faults.add(Fault.STATUS_500, endpoint=Endpoint.JWKS)
-    answer = requests.get(url_of(provider, Endpoint.DISCOVERY), timeout=10)
+    answer = requests.get(url_of(provider, Endpoint.DISCOVERY), timeout=60)
     assert answer.status_code == 200
 
 
 def test_endpoint_can_answer_a_page(provider: Provider) -> None:
     provider.faults.add(Fault.HTML, endpoint="jwks")
-    answer = requests.get(url_of(provider, Endpoint.JWKS), timeout=10)
+    answer = requests.get(url_of(provider, Endpoint.JWKS), timeout=60)
     assert answer.headers["Content-Type"].startswith("text/html")
     assert answer.status_code == 200
 
 
 def test_endpoint_can_send_elsewhere(provider: Provider) -> None:
     provider.faults.add(Fault.REDIRECT, endpoint="jwks", once=True)
-    followed = requests.get(url_of(provider, Endpoint.JWKS), timeout=10)
+    followed = requests.get(url_of(provider, Endpoint.JWKS), timeout=60)
     assert [each.status_code for each in followed.history] == [307]
     assert provider.requests[-1].path == "/elsewhere/jwks"
 
@@ -197,24 +197,24 @@ def test_endpoint_can_be_late(provider: Provider) -> None:
 def test_endpoint_can_drip(provider: Provider) -> None:
     provider.faults.add(Fault.DRIP, endpoint="jwks", seconds=0.2)
     start = time.monotonic()
-    assert requests.get(url_of(provider, Endpoint.JWKS), timeout=10).json()["keys"]
+    assert requests.get(url_of(provider, Endpoint.JWKS), timeout=60).json()["keys"]
     assert time.monotonic() - start > 0.15
 
 
 def test_endpoint_can_be_huge(provider: Provider) -> None:
     provider.faults.add(Fault.HUGE, endpoint="jwks")
     url = url_of(provider, Endpoint.JWKS)
-    with requests.get(url, timeout=10, stream=True) as answer:
+    with requests.get(url, timeout=60, stream=True) as answer:
         assert len(answer.raw.read(2**21)) == 2**21
 
 
 def test_faults_can_be_set_over_http(provider: Provider) -> None:
     url = f"{provider.issuer}/dev/faults"
     setting = {"fault": "late", "endpoint": "token", "seconds": 0.5, "once": True}
-    assert requests.post(url, json=setting, timeout=10).status_code == 200
-    [listed] = requests.get(url, timeout=10).json()
+    assert requests.post(url, json=setting, timeout=60).status_code == 200
+    [listed] = requests.get(url, timeout=60).json()
     assert setting.items() <= listed.items()
-    assert requests.delete(url, timeout=10).json() == []
+    assert requests.delete(url, timeout=60).json() == []
 
 
 @pytest.mark.parametrize(
@@ -223,14 +223,14 @@ def test_faults_can_be_set_over_http(provider: Provider) -> None:
 )
 def test_fault_that_does_not_exist_is_refused(provider: Provider, setting: Any) -> None:
     url = f"{provider.issuer}/dev/faults"
-    assert requests.post(url, json=setting, timeout=10).status_code == 400
+    assert requests.post(url, json=setting, timeout=60).status_code == 400
     assert provider.faults.settings() == []
 
 
 def test_fault_from_a_foreign_form_is_refused(provider: Provider) -> None:
     url = f"{provider.issuer}/dev/faults"
     headers = {"Content-Type": "text/plain"}
-    answer = requests.post(url, '{"fault": "late"}', headers=headers, timeout=10)
+    answer = requests.post(url, '{"fault": "late"}', headers=headers, timeout=60)
     assert answer.status_code == 415
 
 

@@ -75,7 +75,7 @@ def test_cookie_cannot_be_planted(party: Party) -> None:
         params=party.request(),
         cookies={COOKIE: "planted"},
         allow_redirects=False,
-        timeout=10,
+        timeout=60,
     )
     assert thief.status_code == 200
 

@@ -16,9 +16,8 @@ import pytest
 import requests
 
 from backoffice.demo import site
-from backoffice.demo.children import wait_until
 from backoffice.demo.errors import DemoError
-from backoffice.demo.ports import free_port, port_is_free
+from backoffice.demo.ports import port_is_free
 from backoffice.demo.runner import padded, site_port
 from backoffice.demo.staff import STAFF
 from backoffice.demo.state_folder import Ports, Secrets, StateFolder
@@ -31,6 +30,8 @@ from tests.backoffice.demo.processes import (
     is_running,
     python,
 )
+from tests.ports import reserved_port
+from tests.waiting import wait_until
 
 # In the site's place: tells who it is and what it was told, and answers /livez.
 STAND_IN = """
@@ -60,7 +61,7 @@ PORTS = Ports(site=8000, provider=20001, upstream=20002)
 def demo(
     folder: Path, stand_in: str = STAND_IN, prepare: str = "", **environment: str
 ) -> Iterator[subprocess.Popen[str]]:
-    settings = {"DEMO_DIR": str(folder), "PORT": str(free_port()), **environment}
+    settings = {"DEMO_DIR": str(folder), "PORT": str(reserved_port()), **environment}
     with python("-c", RUN, stand_in, prepare, **settings) as process:
         yield process
 
@@ -115,7 +116,7 @@ def test_demo_killed_leaves_no_orphan(tmp_path: Path) -> None:
 def test_demo_stopped_while_it_prepares_is_no_failure(tmp_path: Path) -> None:
     with demo(tmp_path, prepare="import time; time.sleep(600)") as process:
         log = tmp_path / "logs" / "prepare.log"
-        assert wait_until(log.exists, PATIENCE)
+        assert wait_until(log.exists)
         children = descendants(process.pid)
         process.send_signal(signal.SIGTERM)
         code, _, err = ends(process)
@@ -197,7 +198,7 @@ def test_damaged_secrets_are_one_line(tmp_path: Path) -> None:
 
 
 def test_demo_runs_without_terminal_or_open_streams(tmp_path: Path) -> None:
-    settings = {**os.environ, "DEMO_DIR": str(tmp_path), "PORT": str(free_port())}
+    settings = {**os.environ, "DEMO_DIR": str(tmp_path), "PORT": str(reserved_port())}
     command = 'exec "$0" "$@" <&- >&- 2>&-'
     process = subprocess.Popen(
         ["/bin/sh", "-c", command, sys.executable, "-c", RUN, STAND_IN, ""],
@@ -208,7 +209,7 @@ def test_demo_runs_without_terminal_or_open_streams(tmp_path: Path) -> None:
     with process:
         try:
             url = f"http://127.0.0.1:{settings['PORT']}/livez"
-            assert wait_until(lambda: answers(url), PATIENCE)
+            assert wait_until(lambda: answers(url))
             process.send_signal(signal.SIGINT)
             assert process.wait(PATIENCE) == 0
         finally:
@@ -217,7 +218,7 @@ def test_demo_runs_without_terminal_or_open_streams(tmp_path: Path) -> None:
 
 def answers(url: str) -> bool:
     try:
-        return requests.get(url, timeout=10).ok
+        return requests.get(url, timeout=60).ok
     except requests.ConnectionError:
         return False
 

@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from backoffice.demo.children import wait_until
 from backoffice.demo.errors import StoreError
-from backoffice.demo.ports import free_port
 from backoffice.demo.store import (
     BINARY_SETTING,
     HOW_TO_GET_ONE,
@@ -23,7 +21,9 @@ from backoffice.demo.store import (
     wheel_binary,
 )
 from tests.backoffice.demo.processes import PATIENCE, first_line, is_gone, python
-from tests.topology import cluster_port
+from tests.ports import reserved_port
+from tests.topology import cluster_mode
+from tests.waiting import wait_until
 
 START_AND_SLEEP = """
 import sys, time
@@ -51,7 +51,7 @@ def leftover(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         (tmp_path / "log").open("wb") as log,
         subprocess.Popen([*command, "--dir", folder], stdout=log) as process,
     ):
-        assert wait_until(socket.exists, PATIENCE)
+        assert wait_until(socket.exists)
         yield process
         process.kill()
 
@@ -182,12 +182,12 @@ def test_data_survives_a_crash(store: EmbeddedStore) -> None:
 def test_start_after_somebody_killed_the_server(store: EmbeddedStore) -> None:
     assert store.pid is not None
     os.kill(store.pid, signal.SIGKILL)
-    assert wait_until(lambda: not store.is_alive(), PATIENCE)
+    assert wait_until(lambda: not store.is_alive())
     assert store.start().is_alive()
 
 
 def test_tcp_is_bound_to_loopback(tmp_path: Path) -> None:
-    with EmbeddedStore(tmp_path, port=free_port()) as store:
+    with EmbeddedStore(tmp_path, port=reserved_port()) as store:
         assert store.url == f"redis://127.0.0.1:{store.port}/0"
         with redis.Redis.from_url(store.url, decode_responses=True) as client:
             assert client.config_get("bind") == {"bind": "127.0.0.1"}
@@ -205,7 +205,7 @@ def test_sentinel_runs_from_the_same_binary(tmp_path: Path) -> None:
     config = tmp_path / "sentinel.conf"
     config.write_text("sentinel monitor primary 127.0.0.1 1 1\n")
     sentinel = EmbeddedStore(
-        tmp_path, port=free_port(), config=config, extra=["--sentinel"]
+        tmp_path, port=reserved_port(), config=config, extra=["--sentinel"]
     )
     with sentinel, redis.Redis.from_url(sentinel.url, decode_responses=True) as client:
         address = client.execute_command(
@@ -215,9 +215,9 @@ def test_sentinel_runs_from_the_same_binary(tmp_path: Path) -> None:
 
 
 def test_cluster_node_runs_from_the_same_binary(tmp_path: Path) -> None:
-    extra = ["--cluster-enabled", "yes"]
+    extra = cluster_mode()
     with (
-        EmbeddedStore(tmp_path, port=cluster_port(), extra=extra) as node,
+        EmbeddedStore(tmp_path, port=reserved_port(), extra=extra) as node,
         redis.Redis.from_url(node.url) as client,
     ):
         assert client.info("cluster")["cluster_enabled"] == 1
@@ -304,7 +304,7 @@ def test_adopted_server_dies_with_its_new_owner(
 
 
 def test_server_of_another_folder_is_not_adopted(tmp_path: Path) -> None:
-    with EmbeddedStore(tmp_path / "one", port=free_port()) as one:
+    with EmbeddedStore(tmp_path / "one", port=reserved_port()) as one:
         with pytest.raises(StoreError, match="is taken by a store that keeps"):
             EmbeddedStore(tmp_path / "two", port=one.port).start()
         assert one.is_alive()

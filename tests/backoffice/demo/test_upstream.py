@@ -24,7 +24,7 @@ def call(
     upstream: Upstream, path: str, method: str = "GET", **options: Any
 ) -> requests.Response:
     url = f"{upstream.origin}{path}"
-    return requests.request(method, url, timeout=10, allow_redirects=False, **options)
+    return requests.request(method, url, timeout=60, allow_redirects=False, **options)
 
 
 def test_members_come_in_pages(upstream: Upstream) -> None:
@@ -196,6 +196,6 @@ def test_upstream_on_a_taken_port_refuses_in_one_line(upstream: Upstream) -> Non
 
 def test_upstream_serves_until_told_to_stop() -> None:
     with python("-m", "backoffice.demo.upstream") as process:
-        assert requests.get(first_line(process), timeout=10).status_code == 200
+        assert requests.get(first_line(process), timeout=60).status_code == 200
         process.send_signal(signal.SIGINT)
         assert ends(process)[0] == 0

@@ -6,8 +6,7 @@ import io
 import logging
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,6 +31,7 @@ from tests.fakes.upstream import (
     resetting,
     slow,
 )
+from tests.waiting import wait_until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -303,7 +303,7 @@ def test_an_event_arrives_while_the_next_is_not_there_yet(
     def events(talk: Talk) -> None:
         talk.say(OK + b"Content-Type: text/event-stream\r\n\r\n")
         for event in (b"data: 1\n\n", b"data: 2\n\n"):
-            goes_on.wait(5)
+            goes_on.wait(60)
             goes_on.clear()
             talk.say(event)
 
@@ -341,14 +341,7 @@ def test_closing_the_response_closes_the_upstream(
     response = call(route)
     assert next(iter(response))
     response.close()
-    wait_until(lambda: gone == [True])
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 5
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert condition()
+    assert wait_until(lambda: gone == [True])
 
 
 def test_a_response_nobody_read_leaves_nothing_behind(
@@ -445,7 +438,7 @@ CUT: dict[str, Answer] = {
 def test_half_an_answer_never_looks_whole(
     route: Route, upstream: Upstream, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hasty = dataclasses.replace(route, read_timeout=1.0)
+    hasty = dataclasses.replace(route, read_timeout=3.0)
     upstream.answers = [CUT[name], HELLO]
     pieces: Iterator[bytes] = iter(call(hasty))
     assert next(pieces) == b"half"
@@ -459,7 +452,7 @@ def test_the_total_time_ends_an_answer_that_never_ends(
     route: Route, upstream: Upstream
 ) -> None:
     upstream.answers = [dripping(b"x" * 1000, after=OK + b"\r\nx")]
-    hasty = dataclasses.replace(route, total_timeout=1.0)
+    hasty = dataclasses.replace(route, total_timeout=3.0)
     with pytest.raises(UpstreamCutShort):
         read(call(hasty))
 

@@ -11,7 +11,6 @@ import pytest
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from backoffice.demo.children import wait_until
 from backoffice.proxy import wire
 from backoffice.proxy.address import parse_address
 from backoffice.proxy.answer import Answer
@@ -29,6 +28,7 @@ from tests.fakes.upstream import (
     hanging,
     resetting,
 )
+from tests.waiting import wait_until
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BROKEN = OSError
@@ -100,7 +100,7 @@ def calls_at_once(upstream: Upstream, number: int) -> None:
     together = threading.Barrier(number)
 
     def act(talk: Talk) -> bool:
-        together.wait(10)
+        together.wait(60)
         talk.say(HELLO)
         return True
 
@@ -115,23 +115,26 @@ def test_no_more_connections_are_kept_than_that(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "IDLE_CONNECTIONS", 3)
+    # Long enough for a busy machine to see them before they are closed as idle.
+    monkeypatch.setattr(wire, "IDLE_SECONDS", 5)
     calls_at_once(upstream, 8)
-    assert wait_until(lambda: len(upstream.open) == 3, 5)
+    assert wait_until(lambda: len(upstream.open) == 3)
 
 
 def test_what_lies_idle_is_closed_although_nobody_calls_any_more(
-    upstream: Upstream,
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(wire, "IDLE_SECONDS", 3)
     for _ in range(2):
         calls_at_once(upstream, 8)
         assert len(upstream.open) == 8
-        assert wait_until(lambda: not upstream.open, 10)
+        assert wait_until(lambda: not upstream.open)
 
 
 def test_a_call_that_gets_no_thread_to_sweep_with_is_answered_all_the_same(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert wait_until(lambda: not wire._sweeping.locked(), 10)
+    assert wait_until(lambda: not wire._sweeping.locked())
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -142,7 +145,7 @@ def test_a_call_that_gets_no_thread_to_sweep_with_is_answered_all_the_same(
         assert read(found) == b"hello"
     assert len(upstream.open) == 1
     assert read(get(upstream)) == b"hello"
-    assert wait_until(lambda: not upstream.open, 10)
+    assert wait_until(lambda: not upstream.open)
 
 
 def test_bytes_after_an_answer_never_become_the_next_one(upstream: Upstream) -> None:
@@ -154,15 +157,19 @@ def test_bytes_after_an_answer_never_become_the_next_one(upstream: Upstream) -> 
 def test_an_answer_nobody_asked_for_is_not_waiting_on_the_connection(
     upstream: Upstream,
 ) -> None:
+    is_read, is_said = threading.Event(), threading.Event()
+
     def late(talk: Talk) -> None:
         talk.say(HELLO)
-        time.sleep(0.1)
+        is_read.wait(60)
         talk.say(answer(body=b"evil"))
+        is_said.set()
         talk.is_gone()
 
     upstream.answers = [late, HELLO]
     assert read(get(upstream)) == b"hello"
-    time.sleep(0.3)
+    is_read.set()
+    assert is_said.wait(60)
     assert read(get(upstream)) == b"hello"
 
 
