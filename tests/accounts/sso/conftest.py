@@ -8,7 +8,7 @@ import pytest
 import redis
 from pytest_django.fixtures import Settings
 
-from accounts.sso import begun, discovery, keyset
+from accounts.sso import begun, discovery, keyset, pipeline
 from backoffice.demo.provider import Client, Provider
 from tests.accounts.sso.forger import Forger
 from tests.accounts.sso.person import COMPLETE, Person
@@ -42,6 +42,7 @@ def idp(
     discovery.forget()
     keyset.forget()
     monkeypatch.setattr(begun, "_tidied", float("-inf"))
+    pipeline.forget()
     company.requests.clear()
     staff = dict(company.state.staff)
     yield company
