@@ -22,7 +22,7 @@ from accounts import audit
 from accounts.browser import Browser
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.store import SessionStore
-from accounts.sso import step_up
+from accounts.sso import pending, step_up
 from accounts.sso.errors import Kind, kind_and_status
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,9 @@ class SignInMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+        response = self.get_response(request)
+        pending.keep(request, response)
+        return response
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
@@ -88,8 +90,7 @@ def _settle(request: HttpRequest) -> None:
     """
     session = cast("SessionStore", request.session)
     try:
-        is_nobodys = session.record is None or not session.record.person
-        if is_nobodys and not _has_begun(request):
+        if session.record is None or not session.record.person:
             session.flush()
         elif session.modified and not session.is_empty():
             session.save()
@@ -104,11 +105,6 @@ def _settle(request: HttpRequest) -> None:
 def _is_live(request: HttpRequest) -> bool:
     record = cast("SessionStore", request.session).record
     return record is not None and bool(record.person)
-
-
-def _has_begun(request: HttpRequest) -> bool:
-    """Whether this browser has a sign-in under way in another tab."""
-    return bool(getattr(getattr(request, "backend", None), "has_begun", False))
 
 
 def _page(request: HttpRequest, kind: Kind, status: int) -> HttpResponse:

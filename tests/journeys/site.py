@@ -29,6 +29,7 @@ from backoffice.demo.upstream import Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 COOKIE = "session_id"
+SIGN_IN_COOKIE = "sign_in"
 ADMIN, SUPPORT, FINANCE, CONTRACTOR = (
     "demo-1001",
     "demo-1003",
