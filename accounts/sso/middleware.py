@@ -20,6 +20,7 @@ from social_core.exceptions import (
 
 from accounts import audit
 from accounts.browser import Browser
+from accounts.sessions import noteworthy
 from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.store import SessionStore
 from accounts.sso import pending, step_up
@@ -135,10 +136,15 @@ def _record(request: HttpRequest, error: SocialAuthBaseException, kind: Kind) ->
     """Enters the refusal of a sign-in that began here.
 
     Only such a one: the entries are kept for good, and anybody could fill the table by
-    sending nonsense to the address where answers arrive. The log has those.
+    sending nonsense to the address where answers arrive. Nor would it be much harder to
+    start sign-ins and cancel them, so one that the provider has vouched for nobody in
+    is entered once in ten minutes for each reason. The log has every single one.
     """
     is_step_up = step_up.leads_to(request)
     event = audit.Event.STEP_UP_REFUSED if is_step_up else audit.Event.SIGN_IN_REFUSED
+    is_somebody = is_step_up or getattr(error.backend, "id_token", None)
+    if not is_somebody and not noteworthy.is_first("sign-in", f"{kind} {error.code}"):
+        return
     try:
         audit.record(
             event,
