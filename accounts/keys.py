@@ -17,6 +17,8 @@
     bo:{i}:outage           string  empty; an outage was told, a minute
     bo:{i}:n:<refusal>      string  empty; a refusal was told, minutes
     bo:{i}:t:<token>        string  empty; a logout token that was used, minutes
+    bo:{i}:d:<reference>    string  empty; the sign-ins of one cookie are over, minutes
+    bo:{i}:states           zset    state of a sign-in -> use, ms; only the newest
     bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
     bo:{i}:o:<4 digits>     zset    origin and session id -> end, ms; of all sessions of
                                     the provider whose name begins so
@@ -50,6 +52,7 @@ HELD_ENTRIES = "bo:{i}:held"
 AUDIT_ANCHOR = "bo:{i}:anchor"
 OUTAGE = "bo:{i}:outage"
 MARK = "bo:{i}:mark"
+USED_STATES = "bo:{i}:states"
 ANY_VALUE = "bo:{*}:s:*"
 ANY_NAMED_SET = ("bo:{i}:p:" + "?" * 24, "bo:{i}:o:" + "?" * 4)
 ORIGINS = "bo:{i}:o:"
@@ -100,6 +103,16 @@ def origins(issuer: str, sid: str) -> list[str]:
 def logout_token(issuer: str, jti: str) -> str:
     """Where it is remembered that this logout token was used."""
     return _index_names("t", issuer, jti)[0]
+
+
+def finished_sign_ins(reference: str) -> str:
+    """Where it is noted that the sign-ins in this cookie are over."""
+    return _index_names("d", "sign-in", reference)[0]
+
+
+def state(text: str) -> bytes:
+    """The 12 bytes that stand for the state of a sign-in."""
+    return bytes.fromhex(_reference(roots()[0], "state", text))
 
 
 def reference(name: str) -> bytes:

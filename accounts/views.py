@@ -33,6 +33,7 @@ from accounts.sessions.store import SessionStore
 from accounts.sso import logout, renewal_queue, step_up
 from accounts.sso.destination import own_path
 from accounts.sso.errors import Kind, SignInRefused
+from accounts.sso.pending import PendingSignIns
 
 # On the way to the last page: the provider could not be told.
 ALONE = "here-only"
@@ -83,7 +84,7 @@ def complete(request: StaffRequest, backend: str) -> HttpResponseBase:
             request=request,
         )
     except _AnotherTabWasFirst:
-        # Its cookie may be here already, so this answer leaves the cookie alone.
+        # Its session's cookie may be here already, so this answer leaves that alone.
         request.session = SessionStore()
         return redirect("home")
     if stepped_up_to := getattr(request, "stepped_up_to", ""):
@@ -92,7 +93,7 @@ def complete(request: StaffRequest, backend: str) -> HttpResponseBase:
 
 
 class _AnotherTabWasFirst(Exception):
-    """The session in which this sign-in began is gone."""
+    """Another response has used up what this browser kept, or ended its session."""
 
 
 def _begin(backend: Any, user: User, social_user: Any) -> None:
@@ -102,12 +103,8 @@ def _begin(backend: Any, user: User, social_user: Any) -> None:
     if step_up.is_confirmed_by(backend, previous, user):
         _confirm(backend, user)
         return
-    try:
-        # Of two tabs that come back in the same moment, one gets to move the session
-        # and begins the new one. Two new ones would leave a live session nobody has.
-        request.session.cycle_key()
-    except UpdateError as error:
-        raise _AnotherTabWasFirst from error
+    if not _is_first(request):
+        raise _AnotherTabWasFirst
     request.session.flush()
     if previous and previous.person:
         _record_end(audit.Event.REPLACED, previous.id, previous.data)
@@ -124,6 +121,22 @@ def _begin(backend: Any, user: User, social_user: Any) -> None:
     except LimitReached as error:
         _forget(request)
         raise SignInRefused(backend, Kind.TOO_MANY, user.username) from error
+
+
+def _is_first(request: StaffRequest) -> bool:
+    """Whether no other tab of this browser came back and began a session before.
+
+    Of two that come back in the same moment one begins the new session. Two new ones
+    would leave a live session that nobody has.
+    """
+    previous = request.session.record
+    if previous is None or not previous.person:
+        return PendingSignIns.of(request).finish()
+    try:
+        request.session.cycle_key()
+    except UpdateError:
+        return False
+    return True
 
 
 def _too_large(backend: Any) -> AuthResponseError:

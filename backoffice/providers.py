@@ -70,6 +70,7 @@ def _read(env: Environment, name: str) -> Provider:
         label=env.text(_name(name, "LABEL"), urlsplit(issuer).hostname or name),
         scopes=_words(env, _name(name, "SCOPES")),
         groups_claim=env.text(_name(name, "GROUPS_CLAIM"), "groups"),
+        **_groups_as_string(env, name),
         needs_groups=any(
             env.names(_bare_name(name, f"{kind}_GROUPS"))
             for kind in ("STAFF", "ADMIN", "OPERATOR", "AUDITOR")
@@ -120,6 +121,19 @@ def _client(env: Environment, name: str) -> dict[str, Any]:
         env.problem(of_key, str(error))
         return found
     return {**found, "client_key": key}
+
+
+def _groups_as_string(env: Environment, name: str) -> dict[str, Any]:
+    """Whether the groups claim may be a string, and what divides it."""
+    switch = _name(name, "GROUPS_STRING")
+    setting = _name(name, "GROUPS_SEPARATOR")
+    found = {
+        "groups_string": env.boolean(switch, False),
+        "groups_separator": env.text(setting, "").strip(),
+    }
+    if found["groups_separator"] and not found["groups_string"]:
+        env.problem(setting, f"needs {switch}=true")
+    return found
 
 
 def _words(env: Environment, name: str) -> tuple[str, ...]:

@@ -145,6 +145,7 @@ SESSION_ABSOLUTE_SECONDS = env.seconds("SESSION_ABSOLUTE_SECONDS", 8 * 3600)
 if SESSION_IDLE_SECONDS > SESSION_ABSOLUTE_SECONDS:
     env.problem("SESSION_IDLE_SECONDS", "must not exceed SESSION_ABSOLUTE_SECONDS")
 SESSION_SIGN_IN_SECONDS = 10 * 60
+SIGN_IN_COOKIE_NAME = "__Host-sign_in" if SERVED_OVER_HTTPS else "sign_in"
 SESSIONS_PER_PERSON = env.count("SESSIONS_PER_PERSON", 20)  # 0: as many as they like
 SESSIONS_PER_PERSON_POLICY = env.choice(
     "SESSIONS_PER_PERSON_POLICY", "oldest-out", ("oldest-out", "newest-refused")
@@ -180,6 +181,7 @@ LOGIN_REDIRECT_URL = "home"
 
 SOCIAL_AUTH_URL_NAMESPACE = "social"
 SOCIAL_AUTH_STRATEGY = "accounts.sso.strategy.SiteStrategy"
+SOCIAL_AUTH_STORAGE = "accounts.sso.storage.SiteStorage"
 SOCIAL_AUTH_RAISE_EXCEPTIONS = False
 SOCIAL_AUTH_PIPELINE = (
     "social_core.pipeline.social_auth.social_details",

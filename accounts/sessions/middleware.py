@@ -101,12 +101,17 @@ def _session(request: HttpRequest) -> SessionStore:
 
 
 def read_cookie(request: HttpRequest) -> str | None:
-    """The session key that the browser sent, if it is exactly one of proper form.
+    """The session key that the browser sent, if it is exactly one of proper form."""
+    value = sole_cookie(request, settings.SESSION_COOKIE_NAME)
+    return value if is_session_key(value) else None
+
+
+def sole_cookie(request: HttpRequest, name: str) -> str | None:
+    """The value of this cookie, if the browser sent exactly one of the name.
 
     Two cookies of our name mean that somebody else (a sibling host) planted one; to
     choose between them would be to let them choose (security.md, COO-04).
     """
-    name = settings.SESSION_COOKIE_NAME
     found = [
         value.strip(" \t")
         for given, _, value in (
@@ -115,7 +120,7 @@ def read_cookie(request: HttpRequest) -> str | None:
         )
         if given.strip(" \t") == name
     ]
-    return found[0] if len(found) == 1 and is_session_key(found[0]) else None
+    return found[0] if len(found) == 1 else None
 
 
 def set_cookie(response: HttpResponseBase, session_key: str) -> None:

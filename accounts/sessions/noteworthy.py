@@ -1,8 +1,9 @@
 """Refusals worth an entry in the audit, and not one for each time.
 
 Whoever has a live session can be refused a thousand times a second, and a stranger can
-send as many forged logout tokens. The table keeps entries for good, so each kind is
-entered once in REMEMBERED_SECONDS; every single one is in the log.
+send as many forged logout tokens, or start sign-ins and cancel them. The table keeps
+entries for good, so each kind is entered once in REMEMBERED_SECONDS; every single one
+is in the log.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def refused_call(
     **details: Any,
 ) -> None:
     """Enters the refusal of a call that came with this live session. Never raises."""
-    if not _is_first(session_id, word):
+    if not is_first(session_id, word):
         return
     profile = StaffProfile.from_session(session)
     name = profile.username if profile else ""
@@ -44,7 +45,7 @@ def refused_call(
 
 def refused_logout(because: str, about: str) -> None:
     """Enters a logout token that proves nothing. Never raises."""
-    if _is_first("logout", because):
+    if is_first("logout", because):
         audit.record(
             audit.Event.LOGOUT_REFUSED,
             later=True,
@@ -54,7 +55,8 @@ def refused_logout(because: str, about: str) -> None:
         )
 
 
-def _is_first(*names: str) -> bool:
+def is_first(*names: str) -> bool:
+    """Whether a refusal so named is the first in REMEMBERED_SECONDS. Never raises."""
     try:
         with answering():
             name = keys.noted(*names)

@@ -32,7 +32,7 @@ from accounts.sessions import clock, index, live, noteworthy
 from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import SessionStoreError
 from accounts.sso import keyset, logout_token, providers, replay
-from accounts.sso.keyset import Key
+from accounts.sso.keyset import Key, Source
 from accounts.sso.logout_token import FindKeys, LogoutToken, Refused, Rules, is_name
 from accounts.sso.providers import Provider
 
@@ -189,7 +189,7 @@ def _keys_of(provider: Provider) -> FindKeys:
 
     def published(kid: str | None) -> Iterator[Key]:
         try:
-            yield from keyset.candidates(backend, kid)
+            yield from keyset.candidates(backend, kid, Source.LOGOUT)
         except SocialAuthBaseException as error:
             log.warning("keys_not_known code=%s", error.code)
 

@@ -203,6 +203,20 @@ class StaffOpenIdConnect(Question):
             raise self._wrong("sub", stage="user_info")
         return {key: value for key, value in found.items() if key not in TOKEN_FIELDS}
 
+    def get_user_groups(self, response: Any) -> list[str] | None:
+        """The groups claim, of the ID token first; None when none is configured.
+
+        Raises AuthResponseError unless it is a list of strings, or one string where
+        this provider may send one.
+        """
+        signed = self.id_token
+        self.id_token = self.provider.with_groups_as_list(signed or {})
+        try:
+            said = self.provider.with_groups_as_list(response)
+            return super().get_user_groups(said)
+        finally:
+            self.id_token = signed
+
     # The account ----------------------------------------------------------
 
     def get_user_id(self, details: Any, response: Any) -> str:

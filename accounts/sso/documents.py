@@ -6,9 +6,9 @@ nobody may use us to flood the provider, although anybody can hand us a token th
 names a key we do not have.
 
 So: a document is fresh for FRESH_SECONDS. After that it is asked for again, and while
-that fails the old one is good for GRACE_SECONDS more and not a second longer. Out of
-turn it is asked for at most once in RENEW_SECONDS, and after a failure not again for
-RETRY_SECONDS.
+that fails the old one is good for GRACE_SECONDS more and not a second longer; after a
+failure it is not asked for again for RETRY_SECONDS. Out of turn it is fetched when
+somebody names a key that is not in it, within the bounds of Renewals.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 3600
 GRACE_SECONDS = 3600
-RENEW_SECONDS = 60
 RETRY_SECONDS = 5
+# Out of turn: once for each name in RENEW_SECONDS, and for all names together BURST
+# times at once and then once in REFILL_SECONDS.
+RENEW_SECONDS = 60
+BURST = 3
+REFILL_SECONDS = 20
 
 Value = TypeVar("Value")
 NEVER = float("-inf")
@@ -40,7 +44,7 @@ class Document(Generic[Value]):
         self.name = name
         self._lock = threading.Lock()
         self._value: Value | None = None
-        self._fetched = self._failed = self._renewed = NEVER
+        self._fetched = self._failed = NEVER
         self._failure: SocialAuthBaseException | None = None
 
     def get(self, fetch: Callable[[], Value]) -> Value:
@@ -56,18 +60,18 @@ class Document(Generic[Value]):
         finally:
             self._lock.release()
 
-    def renew(self, fetch: Callable[[], Value]) -> Value | None:
+    def renew(self, fetch: Callable[[], Value]) -> Value:
         """The document as it is now, since what we have seems to be out of date.
 
-        None when it was renewed less than RENEW_SECONDS ago. Raises what `fetch`
-        raised.
+        How often is for the caller to limit. Raises what `fetch` raised.
         """
         with self._lock:
-            now = clock.now()
-            if now - self._renewed < RENEW_SECONDS:
-                return None
-            self._renewed = now
             return self._keep(fetch)
+
+    def settled(self) -> Value | None:
+        """What we have, after whatever is being fetched has come; None for nothing."""
+        with self._lock:
+            return self._within(FRESH_SECONDS + GRACE_SECONDS)
 
     def _value_or_failure(self, fetch: Callable[[], Value], old: Value | None) -> Value:
         if (value := self._within(FRESH_SECONDS)) is not None:
@@ -94,6 +98,45 @@ class Document(Generic[Value]):
     def _within(self, seconds: float) -> Value | None:
         is_in_time = clock.now() - self._fetched < seconds
         return self._value if is_in_time else None
+
+
+class Renewals:
+    """How often one document may be fetched out of turn.
+
+    Each name has an attempt of its own, so that a name that somebody made up does not
+    use up the attempt of a real one; all together are a token bucket, so that a
+    thousand names cause a handful of requests. Only names that an attempt was made for
+    are kept, so their number is bounded by the bucket.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left, self._filled = float(BURST), clock.now()
+        self._attempts: dict[str | None, float] = {}
+
+    def take(self, name: str | None) -> bool:
+        """Whether the document may be fetched for this name now; then it must be."""
+        with self._lock:
+            self._refill(clock.now())
+            if name in self._attempts or self._left < 1:
+                return False
+            self._left -= 1
+            self._attempts[name] = self._filled
+            return True
+
+    def is_taken(self, name: str | None) -> bool:
+        """Whether it was fetched for this name a moment ago, or is being fetched."""
+        with self._lock:
+            return name in self._attempts
+
+    def _refill(self, now: float) -> None:
+        gained = (now - self._filled) / REFILL_SECONDS
+        self._left, self._filled = min(BURST, self._left + gained), now
+        self._attempts = {
+            name: since
+            for name, since in self._attempts.items()
+            if now - since < RENEW_SECONDS
+        }
 
 
 def _bare(error: SocialAuthBaseException) -> SocialAuthBaseException:

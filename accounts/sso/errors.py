@@ -31,6 +31,7 @@ class Kind(StrEnum):
     EXPIRED = "expired"
     PROVIDER_DOWN = "provider-down"
     PROVIDER_ANSWER = "provider-answer"
+    STEP_UP_LOOP = "step-up-loop"
     OTHER = "other"
 
 

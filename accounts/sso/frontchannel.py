@@ -46,6 +46,9 @@ def frontchannel_logout(request: HttpRequest) -> HttpResponse:
             provider.issuer, sid, by="provider", reason="front-channel logout"
         )
         log.info("frontchannel_logout_accepted ended=%d", len(outcome.ended))
+    else:
+        # No warning: after a sign-out that began here it is what should come.
+        log.info("frontchannel_logout_unknown provider=%s %s", *_about(provider, sid))
     return _framed(HttpResponse(status=200), provider.issuer)
 
 
@@ -63,6 +66,12 @@ def _is_live(issuer: str, sid: str) -> bool:
     with answering():
         names = keys.origins(issuer, sid)
         return bool(index.listed(client(), names, clock.now()))
+
+
+def _about(provider: Provider, sid: str) -> tuple[str, str]:
+    """Whose session was meant, by a name that tells only us which one it is."""
+    name = keys.origin(provider.issuer, sid).rpartition(":")[2]
+    return provider.name, f"sid={name}"
 
 
 def _framed(response: HttpResponse, issuer: str) -> HttpResponse:

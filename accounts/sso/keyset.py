@@ -8,43 +8,64 @@ like: a name is only ever looked up among the keys that the provider publishes, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Any
 
 import jwt
 from social_core.exceptions import AuthResponseError
 
-from accounts.sso.documents import Document
+from accounts.sso.documents import Document, Renewals
 
 Key = dict[str, Any]
 
+
+class Source(StrEnum):
+    """Where the token comes from whose key is looked for.
+
+    A logout token can be sent by anybody. An ID token came from the provider itself, in
+    exchange for a code, so the attempts for those are not used up by the others.
+    """
+
+    SIGN_IN = "sign-in"
+    LOGOUT = "logout"
+
+
 # Each provider's own, also where two publish them at one address.
-_documents: dict[tuple[str, str], Document[list[Key]]] = {}
+Address = tuple[str, str]
+_documents: dict[Address, Document[list[Key]]] = {}
+_renewals: dict[tuple[Address, Source], Renewals] = {}
 
 
-def find(backend: Any, kid: str | None) -> list[Key]:
+def find(backend: Any, kid: str | None, source: Source) -> list[Key]:
     """The keys of this name, all of them for None; asks the provider for a new name.
 
-    At most once in documents.RENEW_SECONDS, whoever makes us ask. Raises
+    Within the bounds of documents.Renewals, whoever makes us ask. Raises
     AuthProviderError or AuthResponseError when the provider cannot tell.
     """
     document = _document(backend)
     found = _named(kid, document.get(backend.get_remote_jwks_keys))
-    return found or find_again(backend, kid)
+    return found or find_again(backend, kid, source)
 
 
-def candidates(backend: Any, kid: str | None) -> Iterator[Key]:
+def candidates(backend: Any, kid: str | None, source: Source) -> Iterator[Key]:
     """The keys to try: those found first and then, if need be, those of now."""
-    for ask in (find, find_again):
-        yield from ask(backend, kid)
+    tried = find(backend, kid, source)
+    yield from tried
+    # Some providers use a name twice.
+    again = find_again(backend, kid, source)
+    yield from (key for key in again if key not in tried)
 
 
-def find_again(backend: Any, kid: str | None) -> list[Key]:
+def find_again(backend: Any, kid: str | None, source: Source) -> list[Key]:
     """The same, asked anew: for when none of the keys found was the right one.
 
-    Empty when the provider was asked a moment ago; some use a name twice.
+    Empty when that is not allowed now. Who comes while another one asks for the same
+    name waits for what is found: after a change of keys many people come at once.
     """
-    renewed = _document(backend).renew(backend.get_remote_jwks_keys)
-    return _named(kid, renewed or [])
+    document, renewals = _document(backend), _renewals_of(backend, source)
+    if renewals.take(kid):
+        return _named(kid, document.renew(backend.get_remote_jwks_keys))
+    return _named(kid, document.settled() or []) if renewals.is_taken(kid) else []
 
 
 def find_signer(backend: Any, token: str) -> Key | None:
@@ -57,7 +78,7 @@ def find_signer(backend: Any, token: str) -> Key | None:
     # `none` and HS256 are not on the list: a published key is no shared secret.
     if algorithm not in backend.setting("JWT_ALGORITHMS", []):
         return None
-    for key in candidates(backend, kid):
+    for key in candidates(backend, kid, Source.SIGN_IN):
         candidate = {**key, "alg": algorithm}
         if key.get("alg", algorithm) == algorithm and _has_signed(candidate, token):
             return candidate
@@ -67,6 +88,7 @@ def find_signer(backend: Any, token: str) -> Key | None:
 def forget() -> None:
     """Starts anew, as a new process does."""
     _documents.clear()
+    _renewals.clear()
 
 
 def read(published: Any, backend: Any) -> list[Key]:
@@ -84,8 +106,15 @@ def read(published: Any, backend: Any) -> list[Key]:
 
 
 def _document(backend: Any) -> Document[list[Key]]:
-    place = (backend.provider.issuer, backend.jwks_uri())
-    return _documents.setdefault(place, Document("jwks"))
+    return _documents.setdefault(_address(backend), Document("jwks"))
+
+
+def _renewals_of(backend: Any, source: Source) -> Renewals:
+    return _renewals.setdefault((_address(backend), source), Renewals())
+
+
+def _address(backend: Any) -> Address:
+    return backend.provider.issuer, backend.jwks_uri()
 
 
 def _named(kid: str | None, keys: list[Key]) -> list[Key]:

@@ -20,18 +20,16 @@ from social_core.exceptions import (
 
 from accounts import audit
 from accounts.browser import Browser
+from accounts.sessions import noteworthy
 from accounts.sessions.errors import SessionStoreError
-from accounts.sessions.middleware import read_cookie
 from accounts.sessions.store import SessionStore
-from accounts.sso import step_up
+from accounts.sso import pending, step_up
 from accounts.sso.errors import Kind, kind_and_status
 
 log = logging.getLogger(__name__)
 
 # An answer to no question that this browser still has open.
 STRAY = (AuthSessionError, AuthInputError)
-# Marks the request that repeats one whose cookie was outdated.
-SENT_AGAIN = "again"
 # Trying again would be answered at once with the same account, and refused again.
 OF_THE_ACCOUNT = frozenset({Kind.NOT_STAFF, Kind.INACTIVE})
 
@@ -47,7 +45,9 @@ class SignInMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+        response = self.get_response(request)
+        pending.keep(request, response)
+        return response
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
@@ -60,8 +60,6 @@ class SignInMiddleware:
         if isinstance(exception, STRAY) and request.user.is_authenticated:
             # The second of two tabs, or a step back: this browser is signed in already.
             return redirect("home")
-        if isinstance(exception, STRAY) and _may_have_another_cookie(request):
-            return _sent_again(request)
         kind, status = kind_and_status(exception)
         log.log(
             logging.ERROR if status == 500 else logging.WARNING,
@@ -79,26 +77,6 @@ class SignInMiddleware:
         return _page(request, kind, status)
 
 
-def _may_have_another_cookie(request: HttpRequest) -> bool:
-    """Whether another tab may have signed this browser in since the request was sent.
-
-    Its cookie opens nothing any more, and the browser may have got a new one by now.
-    An error page would be wrong then, and would delete the new cookie.
-    """
-    is_outdated = cast("SessionStore", request.session).record is None
-    is_first = request.method == "GET" and SENT_AGAIN not in request.GET
-    return is_first and is_outdated and read_cookie(request) is not None
-
-
-def _sent_again(request: HttpRequest) -> HttpResponse:
-    """Has the browser repeat the request, once, with the cookie that it has now."""
-    query = request.GET.copy()
-    query[SENT_AGAIN] = "1"
-    response = redirect(f"{request.path}?{query.urlencode()}")
-    add_never_cache_headers(response)
-    return response
-
-
 def _is_sign_in(request: HttpRequest) -> bool:
     match = request.resolver_match
     return match is not None and match.namespace == "social"
@@ -113,8 +91,7 @@ def _settle(request: HttpRequest) -> None:
     """
     session = cast("SessionStore", request.session)
     try:
-        is_nobodys = session.record is None or not session.record.person
-        if is_nobodys and not _has_begun(request):
+        if session.record is None or not session.record.person:
             session.flush()
         elif session.modified and not session.is_empty():
             session.save()
@@ -129,11 +106,6 @@ def _settle(request: HttpRequest) -> None:
 def _is_live(request: HttpRequest) -> bool:
     record = cast("SessionStore", request.session).record
     return record is not None and bool(record.person)
-
-
-def _has_begun(request: HttpRequest) -> bool:
-    """Whether this browser has a sign-in under way in another tab."""
-    return bool(getattr(getattr(request, "backend", None), "has_begun", False))
 
 
 def _page(request: HttpRequest, kind: Kind, status: int) -> HttpResponse:
@@ -164,10 +136,15 @@ def _record(request: HttpRequest, error: SocialAuthBaseException, kind: Kind) ->
     """Enters the refusal of a sign-in that began here.
 
     Only such a one: the entries are kept for good, and anybody could fill the table by
-    sending nonsense to the address where answers arrive. The log has those.
+    sending nonsense to the address where answers arrive. Nor would it be much harder to
+    start sign-ins and cancel them, so one that the provider has vouched for nobody in
+    is entered once in ten minutes for each reason. The log has every single one.
     """
     is_step_up = step_up.leads_to(request)
     event = audit.Event.STEP_UP_REFUSED if is_step_up else audit.Event.SIGN_IN_REFUSED
+    is_somebody = is_step_up or getattr(error.backend, "id_token", None)
+    if not is_somebody and not noteworthy.is_first("sign-in", f"{kind} {error.code}"):
+        return
     try:
         audit.record(
             event,

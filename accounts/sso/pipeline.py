@@ -28,6 +28,10 @@ MAX_TEXT = 255
 MAX_ADDRESS = 254
 # Of all groups together, as a session holds them: some thousand names.
 MAX_GROUPS_BYTES = 24 * 1024
+WARN_SECONDS = 3600
+
+# When each provider was last warned of, by this process.
+_warned_without_sid: dict[str, float] = {}
 
 
 def read_profile(
@@ -109,6 +113,8 @@ def attach_sign_in(
     whatever a step writes into the session now, `login()` may throw away.
     """
     claims = backend.id_token
+    if backend.provider.frontchannel_logout and "sid" not in claims:
+        _warn_without_sid(backend.name)
     user.sign_in = SignIn(  # type: ignore[attr-defined]
         profile=profile,
         provider=backend.name,
@@ -119,6 +125,23 @@ def attach_sign_in(
         started=backend.begun_at,
         refresh_token=_refresh_token(backend, tokens),
     )
+
+
+def _warn_without_sid(provider: str) -> None:
+    """Logs that no front-channel logout will find the sessions of this provider.
+
+    At most once an hour for each provider and process: it is true of every sign-in.
+    """
+    now = clock.now()
+    if now - _warned_without_sid.get(provider, float("-inf")) < WARN_SECONDS:
+        return
+    _warned_without_sid[provider] = now
+    log.warning("frontchannel_logout_no_sid provider=%s", provider)
+
+
+def forget() -> None:
+    """Starts anew, as a new process does."""
+    _warned_without_sid.clear()
 
 
 def _refresh_token(backend: Any, tokens: dict[str, Any]) -> RefreshToken | None:

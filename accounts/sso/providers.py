@@ -20,6 +20,8 @@ from accounts.sso.client_key import ClientKey
 FIRST = "oidc"
 GOOGLE = "https://accounts.google.com"
 SEPARATOR = ":"
+# As a separator in a string of groups; settings are stripped of white space itself.
+WHITE_SPACE = "space"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Provider:
     `name` stands in addresses and in sessions. `trusted_audiences` may stand beside us
     in `aud`. `max_age` is in seconds. `staff_domains` are in lower case. Every
     `renew_seconds` the provider is asked again about whoever is signed in; 0 is never.
+    With `groups_string` the groups claim may be one string: a single group, or several
+    with `groups_separator` between them; "space" is white space.
     With a `client_key` there is no `client_secret`; `client_audience` is what its
     signatures are made for where that is not the issuer.
     """
@@ -42,6 +46,8 @@ class Provider:
     label: str = "SSO"
     scopes: tuple[str, ...] = ()
     groups_claim: str = "groups"
+    groups_string: bool = False
+    groups_separator: str = ""
     needs_groups: bool = True
     staff_domains: frozenset[str] = frozenset()
     profile_url: str = ""
@@ -56,6 +62,23 @@ class Provider:
     logout_accepts_no_iss: bool = False
     frontchannel_logout: bool = False
     renew_seconds: int = 0
+
+    def with_groups_as_list(self, claims: Mapping[str, Any]) -> dict[str, Any]:
+        """The claims with a string of groups as a list, if this provider may send one.
+
+        A string without anything in it is a list of no groups.
+        """
+        said = claims.get(self.groups_claim)
+        if not self.groups_string or not isinstance(said, str):
+            return dict(claims)
+        return {**claims, self.groups_claim: self._groups_in(said)}
+
+    def _groups_in(self, text: str) -> list[str]:
+        if self.groups_separator == WHITE_SPACE:
+            return text.split()
+        separator = self.groups_separator
+        parts = text.split(separator) if separator else [text]
+        return [part.strip() for part in parts if part.strip()]
 
     def has_domain_of(self, said: Mapping[str, Any]) -> bool:
         """Whether the claims speak of somebody with a verified address of ours.

@@ -1,19 +1,37 @@
 """What the provider is asked at one sign-in, and what the browser keeps of it.
 
-Under each `state` that is sent there, a few facts wait in the browser's session for
-the answer: when it was asked, and where a step-up leads.
+Under each `state` that is sent there, a few facts wait for the answer: when it was
+asked, and where a step-up leads. In the browser's live session if there is one, else in
+a cookie (accounts.sso.pending); never in SQL.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-
 from accounts.sessions import clock
-from accounts.sso import begun
 from accounts.sso.conversation import Conversation
+
+MAX_OF_ONE_BROWSER = 5
+# A live session may hold little more than these beside what else is kept in it.
+MAX_BYTES_OF_ONE_BROWSER = 6 * 1024
+
+# What is asked at a step-up, in seconds. Without a `max_age` no `auth_time` is due
+# (Core 3.1.2.1). With 0, a provider that checks the age again after the sign-in asks
+# for the password for ever. Half of OIDC_LEEWAY_SECONDS: whatever passes there passes
+# here, with the clocks up to the other half apart.
+STEP_UP_MAX_AGE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Nonce:
+    """What the library would have in SQL: the nonce that was sent with a state."""
+
+    id: str
+    assoc_type: str
 
 
 class Question(Conversation):
@@ -47,15 +65,7 @@ class Question(Conversation):
         """Whether what came back answers a question that this browser was sent with."""
         return self._oauth2_transaction is not None
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether a sign-in of this browser is under way, in whatever tab."""
-        names = [each.name for each in settings.PROVIDERS]
-        index = self._transaction_index_key().removeprefix(self.name)
-        return any(self.strategy.session_get(f"{name}{index}") for name in names)
-
     def start(self) -> Any:
-        begun.tidy()
         # Before anything is kept: with the provider away nothing can begin.
         self.oidc_config()
         return super().start()
@@ -63,7 +73,7 @@ class Question(Conversation):
     def _prune_transactions(self, now: int, lifetime: int) -> dict[str, int]:
         active = super()._prune_transactions(now, lifetime)
         sizes = {state: self._size(state) for state in active}
-        for state in begun.oldest_to_drop(active, sizes):
+        for state in _oldest_to_drop(active, sizes):
             self.strategy.session_pop(self.transaction_key(state))
             del active[state]
         return active
@@ -83,11 +93,45 @@ class Question(Conversation):
             self.strategy.session_set(key, {**asked, **ours})
         return state
 
+    def get_and_store_nonce(self, url: str, state: str | None) -> str:
+        # The library keeps it beside the state as well, which is enough.
+        return str(self.strategy.random_string(64))
+
+    def get_nonce(self, nonce: str) -> _Nonce | None:
+        """The nonce of the sign-in whose answer this is, if it is this one."""
+        asked = self._oauth2_transaction or {}
+        is_it = asked.get("oidc_nonce") == nonce
+        return _Nonce(nonce, str(asked.get("state"))) if is_it else None
+
+    def remove_nonce(self, nonce_id: object) -> None:
+        """It has gone with its state."""
+
     def auth_params(self, state: str | None = None) -> dict[str, Any]:
         params: dict[str, Any] = super().auth_params(state)
         if self.back_to:
             # Providers are known that understand one of the two, so both are said.
-            params |= {"prompt": "login", "max_age": 0, "login_hint": self.login_hint}
+            params |= {
+                "prompt": "login",
+                "max_age": STEP_UP_MAX_AGE,
+                "login_hint": self.login_hint,
+            }
         elif self.data.get("account") == "another":
             params["prompt"] = self.prompt_for_another()
         return params
+
+
+def _oldest_to_drop(started: Mapping[str, int], sizes: Mapping[str, int]) -> list[str]:
+    """The states that must go before this browser may start one more.
+
+    `started` is when, in seconds; `sizes` what each takes, in bytes.
+    """
+    by_age = sorted(started, key=lambda state: started[state])
+    kept = sum(sizes.values())
+    dropped = []
+    for place, state in enumerate(by_age):
+        is_many = len(by_age) - place >= MAX_OF_ONE_BROWSER
+        if not is_many and kept <= MAX_BYTES_OF_ONE_BROWSER:
+            break
+        dropped.append(state)
+        kept -= sizes[state]
+    return dropped

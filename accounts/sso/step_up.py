@@ -2,13 +2,14 @@
 
 Whoever holds a stolen cookie is the person to us, but not to the provider. So before
 the worst is done the provider is asked to have the person prove again who they are
-(`prompt=login` and `max_age=0`, for this one transaction), and its `auth_time` must
-say that it did. The session goes on under a new key: a copy of the old one, made
+(`prompt=login` and a short `max_age`, for this one transaction), and its `auth_time`
+must say that it did. The session goes on under a new key: a copy of the old one, made
 before, dies with it. Both its limits stay, see docs/decisions/.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -31,6 +32,13 @@ from accounts.sessions.record import Record
 from accounts.sso import sign_in
 from accounts.sso.destination import own_path
 from accounts.sso.errors import Kind
+
+log = logging.getLogger(__name__)
+
+# When the person was sent to the provider and has not come back with a fresh sign-in.
+ATTEMPTS_KEY = "step_up_attempts"
+# After so many within SESSION_SIGN_IN_SECONDS it is taken for a loop.
+MAX_ATTEMPTS = 3
 
 
 def is_fresh(request: HttpRequest) -> bool:
@@ -66,6 +74,7 @@ def page(
         "back_to": own_path(back_to),
         "kind": kind,
         "minutes": max(1, settings.STEP_UP_SECONDS // 60),
+        "max_attempts": MAX_ATTEMPTS,
         "reference": getattr(request, "request_id", "") if kind else "",
     }
     response = render(request, "accounts/step_up.html", context, status=status)
@@ -79,9 +88,27 @@ def step_up(request: StaffRequest) -> HttpResponseBase:
     """The page by itself; its form sends the person to the provider they came from."""
     if request.method != "POST":
         return page(request, request.GET.get(REDIRECT_FIELD_NAME, ""), None, 200)
-    found = request.session.get(sign_in.SESSION_KEY, {})
-    answer: HttpResponseBase = _begin(request, found.get("provider", ""))
+    provider = request.session.get(sign_in.SESSION_KEY, {}).get("provider", "")
+    attempts = _attempts(request)
+    if len(attempts) >= MAX_ATTEMPTS:
+        # The person may know better, so the count starts again with their next attempt.
+        del request.session[ATTEMPTS_KEY]
+        log.warning("step_up_loop provider=%s attempts=%d", provider, len(attempts))
+        back_to = request.POST.get(REDIRECT_FIELD_NAME, "")
+        return page(request, back_to, Kind.STEP_UP_LOOP, 403)
+    answer: HttpResponseBase = _begin(request, provider)
+    request.session[ATTEMPTS_KEY] = [*attempts, clock.now()]
     return answer
+
+
+def _attempts(request: HttpRequest) -> list[float]:
+    """When this session was sent to the provider without a fresh sign-in so far.
+
+    A provider that asks for the password for ever never sends the person back, so what
+    is counted is how often they leave, not how often they are refused.
+    """
+    earliest = clock.now() - settings.SESSION_SIGN_IN_SECONDS
+    return [each for each in request.session.get(ATTEMPTS_KEY, ()) if each > earliest]
 
 
 @psa("social:complete")
@@ -125,6 +152,8 @@ def confirm(request: StaffRequest, user: User) -> None:
         found.contents(),
         keys.origin(found.profile.issuer, found.sid) if found.sid else None,
     )
+    if is_fresh(request):
+        request.session.pop(ATTEMPTS_KEY, None)
     audit.record(
         audit.Event.STEPPED_UP,
         actor=found.profile.username,

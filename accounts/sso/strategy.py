@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
@@ -8,17 +9,40 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from social_core.exceptions import AuthConfigurationError
 from social_django.strategy import DjangoStrategy
 
+from accounts.request import StaffRequest
 from accounts.sso import providers
 from accounts.sso.backend import StaffOpenIdConnect
 from accounts.sso.destination import own_path
+from accounts.sso.pending import PendingSignIns
 
 
 class SiteStrategy(DjangoStrategy):
     """social-auth, held to what this site knows about itself.
 
     Addresses are built from SITE_URL and not from the request's Host header, and the
-    place to return to is one of our own paths or nothing.
+    place to return to is one of our own paths or nothing. What a sign-in needs to
+    remember is kept in the live session if there is one, and by the browser otherwise.
     """
+
+    def session_get(self, name: str, default: Any = None) -> Any:
+        return self._kept.get(name, default)
+
+    def session_set(self, name: str, value: Any) -> None:
+        self._kept[name] = value
+
+    def session_pop(self, name: str) -> Any:
+        return self._kept.pop(name, None)
+
+    def session_setdefault(self, name: str, value: Any) -> Any:
+        return self._kept.setdefault(name, value)
+
+    @property
+    def _kept(self) -> MutableMapping[str, Any]:
+        request = cast("StaffRequest", self.request)
+        record = request.session.record
+        if record is not None and record.person:
+            return cast("MutableMapping[str, Any]", request.session)
+        return PendingSignIns.of(request)
 
     def get_backend(
         self, name: str, redirect_uri: str | None = None, **kwargs: Any

@@ -155,6 +155,21 @@ def test_groups_claim_is_needed_as_soon_as_any_group_counts(
     assert read(env)[0].needs_groups
 
 
+def test_groups_as_a_string_are_a_setting_of_each_provider(given: Given) -> None:
+    names = {
+        "OIDC_PARTNER_GROUPS_STRING": "true",
+        "OIDC_PARTNER_GROUPS_SEPARATOR": " ; ",
+    }
+    first, second = read(given(**FIRST, **PARTNER, **names))
+    assert (first.groups_string, first.groups_separator) == (False, "")
+    assert (second.groups_string, second.groups_separator) == (True, ";")
+
+
+def test_separator_without_strings_is_refused(given: Given) -> None:
+    text = problems(given(**FIRST, OIDC_GROUPS_SEPARATOR=";"))
+    assert "OIDC_GROUPS_SEPARATOR needs OIDC_GROUPS_STRING=true" in text
+
+
 def test_file_of_authorities_must_be_there(given: Given) -> None:
     text = problems(given(**FIRST, OIDC_CA_FILE="/nowhere/ca.pem"))
     assert "OIDC_CA_FILE is no file" in text

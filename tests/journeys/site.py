@@ -31,6 +31,7 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 COOKIE = "session_id"
+SIGN_IN_COOKIE = "sign_in"
 ADMIN, SUPPORT, FINANCE, CONTRACTOR = (
     "demo-1001",
     "demo-1003",

@@ -30,7 +30,7 @@ def people(site: Site) -> list[str]:
     return [sub for sub in staff if sub.startswith("many-")]
 
 
-def test_sign_ins_at_once_make_one_account_each_and_leave_nothing_begun(
+def test_sign_ins_at_once_make_one_account_each_and_leave_nothing_unfinished(
     site: Site, people: list[str]
 ) -> None:
     # Each person's stand together, so that their first ones race for the account.

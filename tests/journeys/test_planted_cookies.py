@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import BrowserContext
 
-from tests.journeys.site import COOKIE, FINANCE, SUPPORT, Site
+from tests.journeys.site import COOKIE, FINANCE, SIGN_IN_COOKIE, SUPPORT, Site
 from tests.journeys.test_in_a_browser import sign_in
 
 GATED = "/api/proxy/echo/"
 
 
-def plant(person: BrowserContext, site: Site, value: str, path: str = "/") -> None:
+def plant(
+    person: BrowserContext, site: Site, value: str, path: str = "/", name: str = COOKIE
+) -> None:
     """As a sibling host, or a hole in a page, could."""
     person.add_cookies(
-        [{"name": COOKIE, "value": value, "domain": "localhost", "path": path}]
+        [{"name": name, "value": value, "domain": "localhost", "path": path}]
     )
 
 
@@ -30,11 +32,12 @@ def test_sign_in_leaves_a_planted_session_behind(
     """Fixation: the attacker began a sign-in and gives its cookie to somebody else."""
     attacker = site.browser()
     attacker.choose_provider()
-    planted = str(attacker.session_key)
-    plant(person, site, planted)
+    planted = str(attacker.http.cookies.get(SIGN_IN_COOKIE))
+    plant(person, site, planted, name=SIGN_IN_COOKIE)
+    plant(person, site, "a" * 32)
     page = sign_in(person, SUPPORT)
     assert page.url == f"{site.url}/"
-    assert key_of(person) != planted
+    assert key_of(person) != "a" * 32
     assert person.request.get(GATED).status == 200
     assert attacker.call(GATED).status_code == 401
     assert "/sign-in/" in attacker.get("/").url

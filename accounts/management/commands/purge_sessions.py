@@ -95,7 +95,7 @@ class Command(BaseCommand):
     def _settle(self) -> None:
         try:
             live.settle()
-            # Sign-ins that were begun and abandoned leave a row or two each.
+            # What abandoned sign-ins left before the browser kept them itself.
             call_command("clearsocial", age=1)
         except DatabaseError:
             self.stderr.write("The database does not answer: nothing was settled.")

@@ -8,7 +8,7 @@ import pytest
 import redis
 from pytest_django.fixtures import Settings
 
-from accounts.sso import begun, discovery, keyset
+from accounts.sso import discovery, keyset, pipeline
 from backoffice.demo.provider import Client, Provider
 from tests.accounts.sso.forger import Forger
 from tests.accounts.sso.person import COMPLETE, Person
@@ -35,13 +35,12 @@ def idp(
     settings: Settings,
     store: redis.Redis,
     db: None,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Provider]:
     """The provider the site is set up for, with a process that knows nothing of it."""
     use_provider(settings, company)
     discovery.forget()
     keyset.forget()
-    monkeypatch.setattr(begun, "_tidied", float("-inf"))
+    pipeline.forget()
     company.requests.clear()
     staff = dict(company.state.staff)
     yield company

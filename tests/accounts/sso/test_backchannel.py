@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import jwt
 import pytest
 import redis
+from cryptography.hazmat.primitives.asymmetric import rsa
 from django.contrib.sessions.backends.base import UpdateError
 from django.http import HttpResponse
 from django.test import Client as Browser
@@ -28,7 +30,12 @@ from accounts.sessions.errors import StoreUnavailable
 from accounts.sessions.store import SessionStore
 from accounts.sso import backchannel, discovery, keyset, replay
 from accounts.sso.backchannel import MAX_BODY_BYTES
-from accounts.sso.documents import FRESH_SECONDS, RENEW_SECONDS
+from accounts.sso.documents import (
+    BURST,
+    FRESH_SECONDS,
+    REFILL_SECONDS,
+    RENEW_SECONDS,
+)
 from accounts.sso.logout_token import EVENT, MAX_CHARACTERS
 from backoffice.demo.provider import ABSENT, Client, Endpoint, Fault, Provider
 from tests.accounts.sessions.conftest import PROFILE, is_live
@@ -40,6 +47,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
 PATH = "/sso/backchannel-logout/"
 CLIENT = "backoffice"
+FORGED = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 NOWHERE = "redis://127.0.0.1:1/0"
 FORM = "application/x-www-form-urlencoded"
 
@@ -556,6 +564,50 @@ def test_unknown_keys_cause_one_further_question_a_minute(
         token = provider.logout_token(CLIENT, sid="s-1", fault=Fault.KEY_UNKNOWN)
         assert all(is_refusal(send(token)) for _ in range(20))
         assert keys_asked(provider) == asked
+
+
+def forged(provider: Provider, kid: str) -> str:
+    """A logout token in good order, signed by somebody else under this name."""
+    claims = jwt.decode(
+        provider.logout_token(CLIENT, sid="s-1"), options={"verify_signature": False}
+    )
+    header = {"kid": kid, "typ": "logout+jwt"}
+    return jwt.encode(claims, FORGED, algorithm="RS256", headers=header)
+
+
+def test_flood_of_unknown_keys_causes_few_further_requests_a_minute(
+    provider: Provider, travel: Travel
+) -> None:
+    assert logout(provider, sid="s-1").status_code == 200
+    tokens = [forged(provider, f"forged-{number}") for number in range(200)]
+    assert all(is_refusal(send(token)) for token in tokens)
+    assert keys_asked(provider) == 1 + BURST
+    travel.shift(RENEW_SECONDS)
+    tokens = [forged(provider, f"forged-{number}") for number in range(200, 220)]
+    assert all(is_refusal(send(token)) for token in tokens)
+    assert keys_asked(provider) == 1 + BURST + RENEW_SECONDS // REFILL_SECONDS
+
+
+def test_new_key_right_after_a_forged_one_is_believed_at_once(
+    provider: Provider,
+) -> None:
+    assert logout(provider, sid="s-1").status_code == 200
+    assert is_refusal(send(forged(provider, "forged")))
+    provider.rotate_keys()
+    assert logout(provider, sid="s-2").status_code == 200
+
+
+def test_new_key_after_a_flood_of_forged_ones_is_believed_before_long(
+    provider: Provider, travel: Travel
+) -> None:
+    assert logout(provider, sid="s-1").status_code == 200
+    for number in range(20):
+        send(forged(provider, f"forged-{number}"))
+    provider.rotate_keys()
+    travel.shift(REFILL_SECONDS)
+    # Whoever makes us ask, everybody profits.
+    send(forged(provider, "one-more"))
+    assert logout(provider, sid="s-2").status_code == 200
 
 
 def test_known_key_causes_no_further_question(provider: Provider) -> None:

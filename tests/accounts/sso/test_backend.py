@@ -11,7 +11,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
-from accounts.sso.begun import MAX_OF_ONE_BROWSER
+from accounts.sso.question import MAX_OF_ONE_BROWSER
 from backoffice.demo.loopback import LoopbackServer
 from backoffice.demo.messages import Request, json_response
 from backoffice.demo.provider import ABSENT, Provider
@@ -517,7 +517,8 @@ def test_second_of_two_tabs_lands_in_the_session_of_the_first(person: Person) ->
 # What is begun and not finished -------------------------------------------------------
 
 
-def test_browser_that_begins_again_and_again_keeps_a_few(person: Person) -> None:
+def test_live_session_that_begins_again_and_again_keeps_a_few(person: Person) -> None:
+    person.sign_in()
     for _ in range(MAX_OF_ONE_BROWSER + 5):
         person.begin()
     states = [key for key in person.session.keys() if "_state_" in key]  # noqa: SIM118

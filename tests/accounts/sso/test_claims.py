@@ -10,6 +10,7 @@ from accounts.sso.claims import laid_over, readable, verified_domain
 from accounts.sso.providers import GOOGLE, Provider
 from backoffice.demo.provider import Provider as Server
 from tests.accounts.sso.conftest import set_up
+from tests.accounts.sso.forger import Forger
 from tests.accounts.sso.person import (
     CONTRACTOR,
     Person,
@@ -100,6 +101,74 @@ def test_groups_that_are_there_and_wrong_refuse_all_the_same(
 ) -> None:
     idp.faults.add(fault)
     assert person.sign_in().status_code == 502
+
+
+# A groups claim that is one string ----------------------------------------------------
+
+
+def test_string_is_one_group_where_the_provider_is_set_up_so(
+    person: Person, idp: Server, settings: Settings
+) -> None:
+    """LemonLDAP::NG sends a list only to people in several groups."""
+    set_up(settings, groups_string=True)
+    idp.faults.add("groups-text")
+    assert_signed_in(person.sign_in(), person)
+    assert person.session["profile"]["groups"] == ["staff"]
+
+
+def test_string_in_the_id_token_is_read_as_well(
+    person: Person, forger: Forger, settings: Settings
+) -> None:
+    set_up(settings, groups_string=True, groups_separator=";")
+    forger.changes = {"groups": " staff;night shift ;; "}
+    assert_signed_in(person.sign_in(), person)
+    assert person.session["profile"]["groups"] == ["staff", "night shift"]
+
+
+def test_list_is_still_a_list_where_strings_are_accepted(
+    person: Person, forger: Forger, settings: Settings
+) -> None:
+    set_up(settings, groups_string=True, groups_separator=";")
+    forger.changes = {"groups": ["staff", "a; b"]}
+    assert_signed_in(person.sign_in(), person)
+    assert person.session["profile"]["groups"] == ["staff", "a; b"]
+
+
+def test_string_of_one_provider_is_refused_at_another(
+    person: Person, idp: Server, settings: Settings
+) -> None:
+    partner = Provider("partner", "https://x.example", "", "", groups_string=True)
+    settings.PROVIDERS = (*settings.PROVIDERS, partner)
+    idp.faults.add("groups-text")
+    assert person.sign_in().status_code == 502
+
+
+@pytest.mark.parametrize("value", [None, 5, True, {"staff": True}, ["staff", 5]])
+def test_what_is_neither_list_nor_string_is_refused_all_the_same(
+    person: Person, forger: Forger, settings: Settings, value: object
+) -> None:
+    set_up(settings, groups_string=True, groups_separator=";")
+    forger.changes = {"groups": value}
+    assert person.sign_in().status_code == 502
+
+
+@pytest.mark.parametrize(
+    ("separator", "said", "groups"),
+    [
+        ("", "staff", ["staff"]),
+        ("", "night shift; staff", ["night shift; staff"]),
+        ("", "", []),
+        (";", "staff", ["staff"]),
+        (";", " ; ", []),
+        ("||", "a||b|c", ["a", "b|c"]),
+        ("space", "a  b", ["a", "b"]),
+    ],
+)
+def test_string_is_divided_at_the_separator_and_nowhere_else(
+    separator: str, said: str, groups: list[str]
+) -> None:
+    provider = Provider("x", "", "", "", groups_string=True, groups_separator=separator)
+    assert provider.with_groups_as_list({"groups": said}) == {"groups": groups}
 
 
 def test_address_of_another_domain_is_refused_without_a_trace(

@@ -6,11 +6,14 @@ import pytest
 from social_core.exceptions import AuthProviderError
 
 from accounts.sso.documents import (
+    BURST,
     FRESH_SECONDS,
     GRACE_SECONDS,
+    REFILL_SECONDS,
     RENEW_SECONDS,
     RETRY_SECONDS,
     Document,
+    Renewals,
 )
 from tests.conftest import Travel
 
@@ -77,26 +80,43 @@ def test_failure_is_remembered_for_a_few_seconds_without_its_words(
     assert document.get(source) == 2
 
 
-def test_document_is_renewed_once_a_minute(
-    document: Document[int], source: Source, travel: Travel
+def test_renewed_document_is_the_one_from_then_on(
+    document: Document[int], source: Source
 ) -> None:
     document.get(source)
     assert document.renew(source) == 2
-    assert [document.renew(source) for _ in range(100)] == [None] * 100
-    travel.shift(RENEW_SECONDS + 1)
-    assert document.renew(source) == 3
-    assert document.get(source) == 3
+    assert document.get(source) == document.settled() == 2
 
 
-def test_renewal_that_fails_is_not_tried_again_at_once(
+def test_renewal_that_fails_leaves_the_old_document(
     document: Document[int], source: Source
 ) -> None:
     document.get(source)
     source.is_down = True
     with pytest.raises(AuthProviderError):
         document.renew(source)
-    assert document.renew(source) is None
     assert document.get(source) == 1
+
+
+def test_each_name_is_asked_for_once_a_minute(travel: Travel) -> None:
+    renewals = Renewals()
+    assert renewals.take("a")
+    assert [renewals.take("a") for _ in range(100)] == [False] * 100
+    assert renewals.is_taken("a")
+    assert renewals.take("b")
+    assert renewals.take(None)
+    travel.shift(RENEW_SECONDS + 1)
+    assert renewals.take("a")
+
+
+def test_all_names_together_are_a_handful_and_then_a_trickle(travel: Travel) -> None:
+    renewals = Renewals()
+    assert sum(renewals.take(f"x{n}") for n in range(1000)) == BURST
+    assert not renewals.is_taken("x999")
+    travel.shift(REFILL_SECONDS + 1)
+    assert sum(renewals.take(f"y{n}") for n in range(1000)) == 1
+    travel.shift(24 * 3600)
+    assert sum(renewals.take(f"z{n}") for n in range(1000)) == BURST
 
 
 def test_many_threads_ask_once(document: Document[int], source: Source) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -31,6 +32,11 @@ def load(iss: str | None = ISSUER, sid: str | None = "s-1") -> HttpResponse:
         if value is not None
     }
     return Client().get(f"{PATH}?{urlencode(query)}")
+
+
+def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
+    found = [record.getMessage() for record in caplog.records]
+    return [line for line in found if line.startswith(event)]
 
 
 def test_frame_ends_the_session_without_any_cookie() -> None:
@@ -98,6 +104,28 @@ def test_sid_alone_of_two_such_senders_is_refused(settings: Settings) -> None:
 def test_guessed_sid_leaves_nothing_in_the_ledger() -> None:
     assert load(sid="guessed").status_code == 200
     assert not Revocation.objects.exists()
+
+
+def test_unknown_sid_is_logged_by_a_name_that_tells_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A provider that sends something else than it wrote into the ID token."""
+    caplog.set_level(logging.INFO)
+    begin("u-1", "s-1")
+    load(sid="u-1")
+    (line,) = lines(caplog, "frontchannel_logout_unknown")
+    assert line.startswith("frontchannel_logout_unknown provider=oidc sid=")
+    assert "u-1" not in line
+
+
+def test_sid_that_is_known_is_not_logged_as_unknown(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    begin("u-1", "s-1")
+    load()
+    assert lines(caplog, "frontchannel_logout_unknown") == []
+    assert lines(caplog, "frontchannel_logout_accepted")
 
 
 def test_nothing_is_ended_by_post() -> None:

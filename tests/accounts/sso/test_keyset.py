@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from django.test import Client
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pytest_django.fixtures import Settings
+from social_django.utils import load_backend, load_strategy
 
 from accounts.sso import keyset
-from accounts.sso.documents import FRESH_SECONDS, GRACE_SECONDS, RENEW_SECONDS
+from accounts.sso.documents import (
+    BURST,
+    FRESH_SECONDS,
+    GRACE_SECONDS,
+    RENEW_SECONDS,
+)
+from accounts.sso.logout_token import EVENT
 from backoffice.demo.provider import Provider
 from tests.accounts.sso.conftest import set_up
 from tests.accounts.sso.forger import KEYS, Forger
@@ -141,3 +152,54 @@ def test_key_is_only_used_with_the_algorithm_it_was_published_for(
     forger.header = {"alg": "PS256"}
     answer = person.sign_in()
     assert_refused(answer, person, caplog, **ANSWER, why="invalid_signature")
+
+
+def forge_logout(idp: Provider, kid: str) -> None:
+    """Anybody can send this: in good order, but for the key."""
+    claims = {
+        "iss": idp.issuer,
+        "aud": "backoffice",
+        "iat": int(time.time()),
+        "exp": int(time.time()) + 60,
+        "jti": kid,
+        "sid": "s-1",
+        "events": {EVENT: {}},
+    }
+    header = {"kid": kid, "typ": "logout+jwt"}
+    private = KEYS[2].private
+    token = jwt.encode(claims, private, algorithm="RS256", headers=header)
+    sent = Client().post(
+        "/sso/backchannel-logout/",
+        urlencode({"logout_token": token}),
+        content_type="application/x-www-form-urlencoded",
+    )
+    assert sent.status_code == 400
+
+
+@pytest.mark.parametrize("forged", [1, 200])
+def test_key_that_is_new_after_forged_ones_signs_people_in_at_once(
+    person: Person, another: Person, idp: Provider, forged: int
+) -> None:
+    assert_signed_in(person.sign_in(), person)
+    for number in range(forged):
+        forge_logout(idp, f"forged-{number}")
+    assert 1 < fetched(idp) <= 1 + BURST
+    idp.rotate_keys()
+    idp.drop_old_keys()
+    assert_signed_in(another.sign_in(), another)
+    assert fetched(idp) <= 2 + BURST
+
+
+def test_everybody_who_comes_back_while_a_new_key_is_fetched_gets_in(
+    person: Person, idp: Provider
+) -> None:
+    """Of those, one fetches it. The others wait for that and not for a minute."""
+    assert_signed_in(person.sign_in(), person)
+    idp.rotate_keys()
+    token = idp.state.keys.sign({"sub": "x"})
+    idp.faults.add("late", endpoint="jwks", seconds=0.3)
+    backend = load_backend(load_strategy(), "oidc", None)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: keyset.find_signer(backend, token), range(8)))
+    assert None not in found
+    assert fetched(idp) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 from django.conf import settings as site_settings
+from pytest_django.fixtures import Settings
 from social_django.models import UserSocialAuth
 
 from accounts import audit, keys
@@ -12,6 +13,7 @@ from accounts.models import AuditEntry, User
 from accounts.profile import StaffProfile
 from backoffice.demo.provider import Provider
 from tests.accounts.sessions.conftest import PROFILE
+from tests.accounts.sso.conftest import set_up
 from tests.accounts.sso.person import (
     ADMIN,
     BEGIN,
@@ -21,6 +23,7 @@ from tests.accounts.sso.person import (
     assert_refused,
     assert_signed_in,
 )
+from tests.conftest import Travel
 
 Log = pytest.LogCaptureFixture
 
@@ -161,3 +164,38 @@ def test_error_is_said_in_our_words_with_a_reference_and_a_way_on(
     assert answer["X-Request-ID"] in page
     assert 'href="/sign-in/"' in page
     assert ("Reference" in page) is (language == "en")
+
+
+def no_sid_lines(caplog: Log) -> list[str]:
+    found = [record.getMessage() for record in caplog.records]
+    return [line for line in found if line.startswith("frontchannel_logout_no_sid")]
+
+
+def test_id_token_without_sid_is_warned_of_once_an_hour_where_frames_log_out(
+    person: Person, idp: Provider, settings: Settings, travel: Travel, caplog: Log
+) -> None:
+    """Nothing that the provider could load in a frame would name the session."""
+    set_up(settings, frontchannel_logout=True)
+    idp.faults.add("sid-missing")
+    for _ in range(3):
+        assert_signed_in(person.sign_in(), person)
+    assert no_sid_lines(caplog) == ["frontchannel_logout_no_sid provider=oidc"]
+    travel.shift(3601)
+    person.sign_in()
+    assert len(no_sid_lines(caplog)) == 2
+
+
+@pytest.mark.parametrize(("is_on", "fault"), [(True, ""), (False, "sid-missing")])
+def test_there_is_no_such_warning_without_need(
+    person: Person,
+    idp: Provider,
+    settings: Settings,
+    caplog: Log,
+    is_on: bool,
+    fault: str,
+) -> None:
+    set_up(settings, frontchannel_logout=is_on)
+    if fault:
+        idp.faults.add(fault)
+    assert_signed_in(person.sign_in(), person)
+    assert no_sid_lines(caplog) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import redis
+
 from accounts.audit import Event
 from accounts.audit.verification import verify
 from accounts.models import AuditEntry
@@ -30,6 +32,37 @@ def test_refused_sign_in_is_recorded_without_a_session(idp: Provider) -> None:
     Person(idp, CONTRACTOR).sign_in()
     assert story() == [(Event.SIGN_IN_REFUSED, "")]
     assert AuditEntry.objects.get().reason == "not-staff"
+
+
+def test_sign_ins_that_lead_to_nobody_are_recorded_once_in_ten_minutes(
+    idp: Provider, store: redis.Redis
+) -> None:
+    """Anybody can start one and refuse it; what they leave in SQL stays for good."""
+
+    def cancel() -> None:
+        person = Person(idp)
+        said = {"error": "access_denied", "iss": idp.issuer}
+        answer = person.come_back("", state=person.asked()["state"], **said)
+        assert answer.status_code == 403
+        person.close()
+
+    for _ in range(20):
+        cancel()
+    assert story() == [(Event.SIGN_IN_REFUSED, "")]
+    assert AuditEntry.objects.get().reason == "cancelled"
+    (note,) = store.keys("bo:{i}:n:*")
+    assert 0 < store.ttl(note) <= 600
+    store.delete(note)
+    cancel()
+    assert len(story()) == 2
+
+
+def test_each_refusal_of_somebody_whom_the_provider_knows_is_recorded(
+    idp: Provider,
+) -> None:
+    for _ in range(3):
+        Person(idp, CONTRACTOR).sign_in()
+    assert story() == [(Event.SIGN_IN_REFUSED, "")] * 3
 
 
 def test_end_of_ones_own_is_recorded_as_such(idp: Provider) -> None:

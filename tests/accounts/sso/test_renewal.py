@@ -391,6 +391,15 @@ def test_no_word_about_groups_ends_the_session(
     assert_ended(due, renewal.renew(session_id(due)))
 
 
+def test_string_of_groups_is_read_as_at_the_sign_in(
+    due: Person, idp: Provider, settings: Settings
+) -> None:
+    set_up(settings, groups_string=True)
+    idp.faults.add("groups-text")
+    assert renewal.renew(session_id(due)) is Result.RENEWED
+    assert due.session["profile"]["groups"] == ["staff"]
+
+
 @pytest.mark.parametrize(
     ("claim", "value"),
     [

@@ -28,7 +28,7 @@ from tests.accounts.sessions.conftest import (
     sign_in,
 )
 from tests.accounts.sessions.test_outages import passes_gate
-from tests.accounts.sso.person import BEGIN, Person
+from tests.accounts.sso.person import Person
 from tests.conftest import Travel
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -106,11 +106,12 @@ def test_live_session_passes_the_gate_and_sees_its_pages(
     assert used.last_used >= clock.now() - TOUCH_SECONDS
 
 
-def test_sign_in_begins_with_503_and_no_cookie_is_lost(
+def test_sign_in_starts_without_sql_and_ends_with_503(
     away: Away, person: Person
 ) -> None:
+    """To start one writes nothing."""
     with away():
-        answer = person.site.post(BEGIN)
+        answer = person.come_back(person.callback())
     assert answer.status_code == 503
     assert b"<h1>" in answer.content
     assert set(answer.cookies) <= {settings.CSRF_COOKIE_NAME}

@@ -125,8 +125,26 @@ def test_page_asks_with_a_form_and_keeps_where_to_go(signed_in: Person) -> None:
 
 def test_request_asks_for_a_fresh_sign_in_of_the_same_person(signed_in: Person) -> None:
     question = asked(signed_in)
-    assert (question["prompt"], question["max_age"]) == ("login", "0")
+    assert question["prompt"] == "login"
     assert question["login_hint"] == signed_in.session["profile"]["username"]
+
+
+def test_max_age_obliges_to_say_auth_time_and_lets_a_fresh_sign_in_through(
+    signed_in: Person, settings: Settings
+) -> None:
+    """With 0 some providers ask for the password for ever; without it none is due."""
+    max_age = int(asked(signed_in)["max_age"])
+    assert 1 <= max_age <= settings.OIDC_LEEWAY_SECONDS // 2
+
+
+def test_provider_that_looks_at_max_age_again_after_the_sign_in_is_content(
+    signed_in: Person, idp: Provider, travel: Travel
+) -> None:
+    back = signed_in.authorize(begin(signed_in)["Location"])
+    travel.shift(5)
+    address = begin(signed_in)["Location"].replace("prompt=login&", "")
+    assert signed_in.http.get(address, allow_redirects=False).status_code != 200
+    assert signed_in.come_back(back)["Location"] == TARGET
 
 
 def test_ordinary_sign_in_beside_it_is_asked_as_always(signed_in: Person) -> None:
@@ -340,3 +358,85 @@ def test_two_step_ups_at_once_each_lead_where_they_should(signed_in: Person) -> 
     assert signed_in.come_back(second)["Location"] == "/sessions/?b"
     assert signed_in.come_back(first)["Location"] == "/sessions/?a"
     assert live.count() == 1
+
+
+# Without end --------------------------------------------------------------------------
+
+
+def loop_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    lines = [record.getMessage() for record in caplog.records]
+    return [line for line in lines if line.startswith("step_up_loop")]
+
+
+def assert_loop_noticed(answer: HttpResponse, log: pytest.LogCaptureFixture) -> None:
+    assert answer.status_code == 403
+    text = answer.content.decode()
+    assert "was asked 3 times" in text
+    assert f'action="{BEGIN}"' in text
+    assert loop_lines(log) == ["step_up_loop provider=oidc attempts=3"]
+
+
+def test_provider_that_never_sends_people_back_is_noticed(
+    signed_in: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        assert begin(signed_in).status_code == 302
+    assert loop_lines(caplog) == []
+    answer = begin(signed_in)
+    assert_loop_noticed(answer, caplog)
+    assert "/sessions/?chosen=a&amp;reason=x" in answer.content.decode()
+    assert signed_in.signed_in_as == SUPPORT
+
+
+@pytest.mark.parametrize("fault", ["auth-time-missing", "auth-time-old"])
+def test_provider_that_never_gives_a_fresh_auth_time_is_noticed(
+    signed_in: Person, idp: Provider, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    idp.faults.add(fault)
+    for _ in range(3):
+        assert step_up_as(signed_in).status_code == 502
+    assert_loop_noticed(begin(signed_in), caplog)
+
+
+def test_confirmation_that_is_too_old_on_arrival_is_noticed(
+    signed_in: Person,
+    settings: Settings,
+    travel: Travel,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The page is shown again each time, although the provider did what was asked."""
+    settings.STEP_UP_SECONDS = 10
+    for _ in range(3):
+        back = signed_in.authorize(begin(signed_in)["Location"])
+        travel.shift(20)
+        assert signed_in.come_back(back)["Location"] == TARGET
+        assert not is_fresh(signed_in)
+    assert_loop_noticed(begin(signed_in), caplog)
+
+
+def test_loop_that_was_told_of_may_be_tried_again(
+    signed_in: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(4):
+        begin(signed_in)
+    assert step_up_as(signed_in)["Location"] == TARGET
+    assert is_fresh(signed_in)
+    assert len(loop_lines(caplog)) == 1
+
+
+def test_confirmed_step_ups_are_no_loop(
+    signed_in: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        assert step_up_as(signed_in)["Location"] == TARGET
+    assert loop_lines(caplog) == []
+
+
+def test_attempts_of_long_ago_are_no_loop(
+    signed_in: Person, travel: Travel, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        begin(signed_in)
+        travel.shift(400)
+    assert begin(signed_in).status_code == 302
+    assert loop_lines(caplog) == []
