@@ -135,6 +135,36 @@ def end_selected(
     return outcome
 
 
+def end_each(
+    session_ids: Sequence[str],
+    *,
+    by: str,
+    reason: str = "",
+    progress: Callable[[int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome:
+    """Ends these sessions and no others, however many, in batches.
+
+    `progress` and `should_stop` as for `end_selected`. Raises SessionStoreError when
+    nothing was ended or recorded; in the middle the outcome is `incomplete`.
+    """
+    outcome = Outcome()
+    for number, batch in enumerate(_batches(session_ids)):
+        if should_stop and should_stop():
+            outcome.incomplete = True
+            break
+        try:
+            outcome.add(end(batch, by=by, reason=reason))
+        except SessionStoreError:
+            if not number:
+                raise
+            outcome.incomplete = True
+            break
+        if progress:
+            progress(len(outcome.ended))
+    return outcome
+
+
 def agreeing_store() -> Any:
     """The store, once it agrees with the ledger. Belongs inside `answering`."""
     store = client()
