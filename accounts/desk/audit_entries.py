@@ -49,7 +49,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_filter = ("at", EventFilter)
     search_fields = ("subject", "actor", "session_id", "address")
     search_help_text = _(
-        "The number of an entry, a user name, a session id or an address, in full."
+        "The number of an entry, a user name, a session id, the id of a request or an "
+        "address, in full."
     )
     # One count a page is enough.
     show_full_result_count = False
@@ -84,6 +85,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         if not term:
             return queryset, False
         named = Q(subject=term) | Q(actor=term) | Q(session_id=term.lower())
+        named |= Q(request_id=term)
         return queryset.filter(named | _from(term)), False
 
 
