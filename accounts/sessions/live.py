@@ -75,13 +75,7 @@ class Found:
 def count() -> int:
     """How many sessions are live now. Raises SessionStoreError."""
     with answering():
-        store, now = agreeing_store(), clock.now()
-        mark = max(cutoff.marks(store))
-        if not mark:
-            return index.count(store, now)
-        # What a cut-off ended is dead, also while its clear-up is still to come.
-        index.prune_all(store, now)
-        return index.count_since(store, mark)
+        return cutoff.count_live(agreeing_store())
 
 
 def page(

@@ -118,7 +118,9 @@ def test_everyone_takes_a_yes_and_is_one_mark() -> None:
     said = purge("--everyone", "--yes", "--reason", "breach")
     assert (said["ended"], said["complete"], is_live(session)) == (1, True, False)
     assert Revocation.objects.get().kind == Revocation.Kind.EVERYONE
-    assert AuditEntry.objects.get().event == "everyone:cut-off"
+    entry = AuditEntry.objects.get()
+    assert entry.event == "everyone:cut-off"
+    assert entry.details == {"sessions": 1}
 
 
 def test_more_than_fifty_take_a_yes() -> None:
