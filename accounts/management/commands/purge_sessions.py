@@ -13,6 +13,7 @@ from accounts import audit
 from accounts.management.ending import BROAD, BY, Order, Result
 from accounts.management.exit_codes import ExitCode
 from accounts.management.interruption import finishing_the_batch
+from accounts.management.output import log_lines
 from accounts.management.progress import Progress
 from accounts.management.selection_arguments import add_selection, read_selection
 from accounts.sessions import audit_copy, census, expiry, live
@@ -59,6 +60,10 @@ class Command(BaseCommand):
             help=f"end also everyone, or more than {BROAD} sessions, without asking",
         )
         parser.add_argument("--json", action="store_true", help="one JSON object")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with log_lines(options["verbosity"]):
+            return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
