@@ -61,6 +61,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         is_dated = any(name.startswith("at__") for name in request.GET)
         return ("-at", "-pk") if is_dated else ("-pk",)
 
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Without links to sessions for those who may not follow them."""
+        if request.user.has_perm("accounts.view_livesession"):
+            return list(self.list_display)
+        plain = {"session": "session_id"}
+        return [plain.get(name, name) for name in self.list_display]
+
     @admin.display(description=_("event"))
     def what(self, entry: AuditEntry) -> str:
         return history.words(entry.event)
