@@ -50,14 +50,14 @@ def ask_or_end(request: HttpRequest, page: dict[str, Any]) -> HttpResponse:
     is_answered = request.method == "POST" and "confirmed" in request.POST
     token = request.POST.get("shown", "") if is_answered else ""
     recalled = Shown.recall(request, target, token)
-    total = recalled.total if recalled else target.count()
+    total, ids = (recalled.total, []) if recalled else target.look()
     is_bulk = target.is_bulk(total)
     if is_bulk and not request.user.has_perm(MAY_END_IN_BULK):
         raise PermissionDenied
     if is_bulk and not step_up.is_fresh(request):
         return step_up.demand(request, f"{reverse(ASK)}?{target.query}")
     try:
-        shown = recalled or Shown.show(request, target)
+        shown = recalled or Shown.show(request, target, total, ids)
     except ListTooLong:
         return _too_many(request, target)
     own = _own(request)
@@ -66,7 +66,7 @@ def ask_or_end(request: HttpRequest, page: dict[str, Any]) -> HttpResponse:
         token=shown.token,
         total=shown.total,
         is_outdated=not recalled and target.scope is not Scope.CHOSEN,
-        is_bulk=target.is_bulk(shown.total),
+        is_bulk=is_bulk,
         holds_own=own is not None and target.holds(own),
         must_hold_own=target.scope in {Scope.EVERYONE, Scope.PERSON},
     )

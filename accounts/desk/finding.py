@@ -162,7 +162,7 @@ def _no_reference(request: HttpRequest) -> HttpResponse:
         request,
         _(
             "No entry of the audit has this reference. Not every page with a reference "
-            "leaves an entry: the log of the site has a line of each."
+            "leaves an entry; an error leaves at least a line in the log of the site."
         ),
     )
     return redirect(LIST)

@@ -35,16 +35,18 @@ class Shown:
     at: float
 
     @classmethod
-    def show(cls, request: HttpRequest, target: Target) -> Self:
-        """Counts what is meant and, where a filter means it, keeps the very ids.
+    def show(
+        cls, request: HttpRequest, target: Target, total: int, ids: Sequence[str]
+    ) -> Self:
+        """Remembers what is meant and, where a filter means it, keeps the very ids.
 
         Raises ListTooLong, and SessionStoreError.
         """
         if target.scope is Scope.MATCHING:
-            ids = live.matching(target.selection)
-            shown = cls._new(target, frozen.freeze(ids, VALID_SECONDS), len(ids))
+            token = frozen.freeze(ids, VALID_SECONDS)
         else:
-            shown = cls._new(target, secrets.token_hex(12), target.count())
+            token = secrets.token_hex(12)
+        shown = cls(token, target.query, total, time.time())
         if target.scope is not Scope.CHOSEN:
             shown._remember(request)
         return shown
@@ -57,10 +59,6 @@ class Shown:
         if shown is None or shown.query != target.query:
             return None
         return shown if 0 <= time.time() - shown.at <= VALID_SECONDS else None
-
-    @classmethod
-    def _new(cls, target: Target, token: str, total: int) -> Self:
-        return cls(token, target.query, total, time.time())
 
     def sample(self, target: Target) -> Sequence[LiveSession]:
         """Some of them, opened. Raises SessionStoreError."""

@@ -90,11 +90,14 @@ class Target:
         query = urlencode({"scope": scope, **dict(form.filled())})
         return cls(scope, query, selection=selection)
 
-    def count(self) -> int:
-        """How many are live now, exactly. Raises SessionStoreError."""
+    def look(self) -> tuple[int, list[str]]:
+        """How many are live now, and of a filter which; raises SessionStoreError."""
+        if self.scope is Scope.MATCHING:
+            ids = live.matching(self.selection)
+            return len(ids), ids
         if self.scope is Scope.CHOSEN:
-            return len(live.find_each(self.ids))
-        return live.select(self.selection, size=1).total
+            return len(live.find_each(self.ids)), []
+        return live.select(self.selection, size=1).total, []
 
     @property
     def person(self) -> tuple[str, str] | None:
