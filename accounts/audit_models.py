@@ -50,7 +50,10 @@ class AuditEntry(models.Model):
     class Meta:
         ordering = ("-pk",)
         # Not db_index above: SQLite would make the table anew, without its triggers.
-        indexes = (models.Index(fields=["address"], name="audit_by_address"),)
+        indexes = (
+            models.Index(fields=["address"], name="audit_by_address"),
+            models.Index(fields=["request_id"], name="audit_by_request"),
+        )
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit entries")
 

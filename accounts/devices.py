@@ -6,7 +6,9 @@ not been used for DEVICE_MEMORY_DAYS.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -15,6 +17,13 @@ from django.utils import timezone
 from accounts import audit
 from accounts.browser import Browser, kind_of_device
 from accounts.models import SeenDevice, User
+from accounts.sessions import change, live
+from accounts.sessions.live import Outcome
+from accounts.sessions.store import SessionStore
+
+# How often a sign-in may come between the end of a device's sessions and its removal.
+ATTEMPTS = 5
+DENIED_REASON = "new device denied by the person"
 
 
 def remember(user: User, browser: Browser, session_id: str) -> None:
@@ -30,7 +39,7 @@ def remember(user: User, browser: Browser, session_id: str) -> None:
     is_first = not SeenDevice.objects.filter(user=user).exists()
     _, is_new = SeenDevice.objects.update_or_create(
         user=user,
-        kind=kind_of_device(browser.agent)[: SeenDevice.MAX_KIND],
+        kind=_kind(browser.agent),
         defaults={"last_seen": now},
         create_defaults={
             "last_seen": now,
@@ -50,17 +59,94 @@ def remember(user: User, browser: Browser, session_id: str) -> None:
         )
 
 
-def unanswered(user: User, session_id: str | None) -> QuerySet[SeenDevice]:
-    """New devices of this person that nobody has answered for yet.
+def kinds_of(session: SessionStore, present: Browser) -> frozenset[str]:
+    """Every kind of device that this session was used with, the present one too."""
+    if session.record is None:
+        return frozenset()
+    browsers = (*_browsers_in(session.record.data), present)
+    return frozenset(_kind(each.agent) for each in browsers) - {""}
 
-    Not to the session that made the news: whoever holds it must not be the one to
-    say that all is well.
+
+def unanswered(user: User, kinds: frozenset[str]) -> QuerySet[SeenDevice]:
+    """The new devices that a session used with these kinds of device is asked about.
+
+    Never about a device that the session itself is on: a thief who has signed in twice
+    must not be the one to say that all is well.
     """
-    return SeenDevice.objects.filter(user=user, is_answered=False).exclude(
-        session_id=session_id or ""
+    found = SeenDevice.objects.filter(user=user, is_answered=False)
+    return found.exclude(kind__in=kinds) if kinds else found.none()
+
+
+def may_confirm(user: User, kinds: frozenset[str]) -> bool:
+    """Whether a session used with these kinds of device may say that it was them.
+
+    Only from devices that are known already. Two new ones, which may be one thief under
+    two names, cannot vouch for each other.
+    """
+    known = SeenDevice.objects.filter(user=user, is_answered=True, kind__in=kinds)
+    return bool(kinds) and known.count() == len(kinds)
+
+
+def confirm(user: User, pk: int, kinds: frozenset[str]) -> None:
+    """The person knows this device. Somebody else's, and no device, change nothing."""
+    if may_confirm(user, kinds):
+        unanswered(user, kinds).filter(pk=pk).update(is_answered=True)
+
+
+def deny(user: User, pk: int, kinds: frozenset[str]) -> Outcome | None:
+    """Ends everything this person has open on a device that is not theirs.
+
+    The device is forgotten, so that its next sign-in is news again. None when there is
+    nothing to answer. Raises SessionStoreError; the notice stays then.
+    """
+    device = unanswered(user, kinds).filter(pk=pk).first()
+    if device is None:
+        return None
+    outcome = Outcome()
+    for _ in range(ATTEMPTS):
+        outcome.add(_end_sessions_on(device))
+        # A sign-in that came in between has moved `last_seen`; what it opened is ended,
+        # too. One that comes later finds no row and is news.
+        same = SeenDevice.objects.filter(pk=pk, last_seen=device.last_seen)
+        if same.delete()[0]:
+            break
+        found = SeenDevice.objects.filter(pk=pk).first()
+        if found is None:
+            break
+        device = found
+    audit.record(
+        audit.Event.DEVICE_DENIED,
+        actor=user.username,
+        subject=user.username,
+        session_id=device.session_id,
+        address=device.address,
+        details={"device": device.kind, "ended": len(outcome.ended)},
+    )
+    return outcome
+
+
+def _end_sessions_on(device: SeenDevice) -> Outcome:
+    user = device.user
+    ids = [
+        session.id
+        for session in live.of_person(user.issuer, user.sub)
+        if session.id == device.session_id or device.kind in _kinds_in(session)
+    ]
+    return live.end(
+        ids, by=user.username, reason=DENIED_REASON, event=audit.Event.ENDED
     )
 
 
-def answer(user: User, pk: int, session_id: str | None) -> None:
-    """The person knows this device. Somebody else's, and no device, change nothing."""
-    unanswered(user, session_id).filter(pk=pk).update(is_answered=True)
+def _kinds_in(session: live.LiveSession) -> set[str]:
+    agents = (session.agent, *(each.browser.agent for each in session.changes))
+    return set(map(_kind, agents))
+
+
+def _browsers_in(data: Mapping[str, Any]) -> Iterator[Browser]:
+    yield change.began_in(data)
+    for each in change.changes_in(data):
+        yield each.browser
+
+
+def _kind(agent: str) -> str:
+    return kind_of_device(agent)[: SeenDevice.MAX_KIND]

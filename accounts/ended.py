@@ -78,12 +78,22 @@ def _kind_of(entry: AuditEntry) -> Kind:
     return Kind.RIGHTS if kind is Kind.KILLED and entry.actor in _NOBODY else kind
 
 
+def cut_off_after(began: datetime) -> AuditEntry | None:
+    """The entry of the end of everyone that ended a session which began then.
+
+    That is, if it was live: what expires unused leaves no entry before the cut-off.
+    """
+    latest = began + timedelta(seconds=settings.SESSION_ABSOLUTE_SECONDS)
+    found = AuditEntry.objects.filter(
+        event=Event.CUT_OFF, at__gte=began, at__lte=min(latest, timezone.now())
+    )
+    # The first one: the next found it ended.
+    return found.order_by("pk").first()
+
+
 def _without_entry(began: AuditEntry, session_id: str) -> Ended:
     """A cut-off ends by one entry for all; an expiry may have none."""
-    latest = began.at + timedelta(seconds=settings.SESSION_ABSOLUTE_SECONDS)
-    cut_off = AuditEntry.objects.filter(
-        event=Event.CUT_OFF, at__gte=began.at, at__lte=min(latest, timezone.now())
-    ).first()
+    cut_off = cut_off_after(began.at)
     if cut_off is not None:
         return Ended(Kind.CUT_OFF, cut_off.at, str(cut_off.pk))
     return Ended(Kind.EXPIRED, None, session_id)

@@ -26,6 +26,7 @@ MOVES_FOLLOWED = 20
 WORDS: dict[str, str | Promise] = {
     Event.SIGNED_IN: pgettext_lazy("event", "Signed in"),
     Event.NEW_DEVICE: _("A device that is new"),
+    Event.DEVICE_DENIED: _("New device denied by its person"),
     Event.SIGN_IN_REFUSED: _("Sign-in refused"),
     Event.LIMIT_REACHED: _("Ended: too many sessions"),
     Event.RENEWED: _("Rights renewed by the provider"),
@@ -56,6 +57,7 @@ SIGN_INS = (Event.SIGNED_IN, Event.SIGN_IN_REFUSED, Event.LIMIT_REACHED)
 # What deserves a second look.
 FLAGS = (
     Event.NEW_DEVICE,
+    Event.DEVICE_DENIED,
     Event.SIGN_IN_REFUSED,
     Event.RENEWAL_REFUSED,
     Event.STEP_UP_REFUSED,

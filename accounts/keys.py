@@ -19,6 +19,7 @@
     bo:{i}:t:<token>        string  empty; a logout token that was used, minutes
     bo:{i}:d:<reference>    string  empty; the sign-ins of one cookie are over, minutes
     bo:{i}:states           zset    state of a sign-in -> use, ms; only the newest
+    bo:{i}:e:<token>        hash    batch -> sealed ids that an admin was shown, an hour
     bo:{i}:p:<person>       zset    session id -> end, ms; lives until the last end
     bo:{i}:o:<4 digits>     zset    origin and session id -> end, ms; of all sessions of
                                     the provider whose name begins so
@@ -158,6 +159,11 @@ def word(kind: str, text: str) -> bytes:
     nobody can look without SECRET_KEY; by chance, one in 2^32 for 65,000 texts.
     """
     return bytes.fromhex(_reference(roots()[0], "word", kind, text))[:8]
+
+
+def frozen(token: str) -> str:
+    """Where the ids stand that somebody is to decide about."""
+    return f"bo:{{i}}:e:{token}"
 
 
 def noted(who: str, what: str) -> str:

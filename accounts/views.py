@@ -22,6 +22,7 @@ from social_core.exceptions import AuthResponseError, AuthSessionError
 from social_django.utils import psa
 
 from accounts import audit, devices, ended
+from accounts.browser import Browser
 from accounts.limit import LimitReached
 from accounts.models import User
 from accounts.profile import StaffProfile
@@ -215,11 +216,32 @@ def end_other_sessions(request: StaffRequest) -> HttpResponseBase:
 
 
 @require_POST
-def answer_device(request: StaffRequest, pk: int) -> HttpResponseBase:
+def confirm_device(request: StaffRequest, pk: int) -> HttpResponseBase:
     """Says that one knows the device that signed in."""
     if request.user.is_authenticated:
-        devices.answer(request.user, pk, request.session.session_id)
+        devices.confirm(request.user, pk, _device_kinds(request))
     return redirect("sessions")
+
+
+@require_POST
+def deny_device(request: StaffRequest, pk: int) -> HttpResponseBase:
+    """Says that it was not oneself: ends what is open on that device."""
+    if not request.user.is_authenticated:
+        return redirect("sessions")
+    outcome = devices.deny(request.user, pk, _device_kinds(request))
+    if outcome is None:
+        messages.info(request, _("That device has been answered for already."))
+    else:
+        _tell_ended(request, outcome)
+        messages.info(
+            request,
+            _("Your answer is on record for the security admins. Tell one of them."),
+        )
+    return redirect("sessions")
+
+
+def _device_kinds(request: StaffRequest) -> frozenset[str]:
+    return devices.kinds_of(request.session, Browser.of(request))
 
 
 def _own_sessions(request: StaffRequest) -> list[live.LiveSession]:
@@ -230,7 +252,10 @@ def _own_sessions(request: StaffRequest) -> list[live.LiveSession]:
 def _end_own(request: StaffRequest, session_ids: list[str]) -> None:
     profile = StaffProfile.from_session(request.session)
     name = profile.username if profile else ""
-    outcome = live.end(session_ids, by=name, event=audit.Event.ENDED)
+    _tell_ended(request, live.end(session_ids, by=name, event=audit.Event.ENDED))
+
+
+def _tell_ended(request: StaffRequest, outcome: live.Outcome) -> None:
     number = len(outcome.ended)
     text = ngettext("%(n)d session ended.", "%(n)d sessions ended.", number)
     messages.success(request, text % {"n": number})

@@ -8,6 +8,7 @@ class Event(StrEnum):
 
     SIGNED_IN = "session:signed-in"
     NEW_DEVICE = "session:new-device"
+    DEVICE_DENIED = "session:device-denied"
     SIGN_IN_REFUSED = "sign-in:refused"
     LIMIT_REACHED = "session:limit-reached"
 

@@ -49,7 +49,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_filter = ("at", EventFilter)
     search_fields = ("subject", "actor", "session_id", "address")
     search_help_text = _(
-        "The number of an entry, a user name, a session id or an address, in full."
+        "The number of an entry, a user name, a session id, the id of a request or an "
+        "address, in full."
     )
     # One count a page is enough.
     show_full_result_count = False
@@ -59,6 +60,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         """Within dates by date, which has an index; else by place in the chain."""
         is_dated = any(name.startswith("at__") for name in request.GET)
         return ("-at", "-pk") if is_dated else ("-pk",)
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Without links to sessions for those who may not follow them."""
+        if request.user.has_perm("accounts.view_livesession"):
+            return list(self.list_display)
+        plain = {"session": "session_id"}
+        return [plain.get(name, name) for name in self.list_display]
 
     @admin.display(description=_("event"))
     def what(self, entry: AuditEntry) -> str:
@@ -84,6 +92,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         if not term:
             return queryset, False
         named = Q(subject=term) | Q(actor=term) | Q(session_id=term.lower())
+        named |= Q(request_id=term)
         return queryset.filter(named | _from(term)), False
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.http import QueryDict
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-
-# As long as somebody may look at the page that asks, before it must be asked anew.
-VALID_FOR = timedelta(hours=1)
 
 
 class ConfirmationForm(forms.Form):
-    """A reason; of a bulk also the number, typed; of one's own session, a tick."""
+    """A reason; of a bulk also the number, typed; of one's own session, a tick.
 
-    shown = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
-    as_of = forms.DateTimeField(widget=forms.HiddenInput)
+    `shown` names what the page has shown (accounts.desk.shown), of which `total` is the
+    number. `is_outdated`: what the answer names is known no more, and was shown anew.
+    """
+
+    shown = forms.CharField(widget=forms.HiddenInput, required=False)
     reason = forms.CharField(
         label=_("Reason"),
         max_length=500,
@@ -31,24 +29,25 @@ class ConfirmationForm(forms.Form):
         self,
         data: QueryDict | None,
         *,
+        token: str,
         total: int,
-        is_counted: bool,
+        is_outdated: bool,
         is_bulk: bool,
         holds_own: bool,
         must_hold_own: bool,
     ) -> None:
-        now = timezone.now()
-        initial = {"shown": total, "as_of": now.isoformat()}
+        if data is not None:
+            data = data.copy()
+            data["shown"] = token
+        initial = {"shown": token}
         super().__init__(data, initial=initial, auto_id="end-%s", label_suffix="")
+        self.total, self.is_outdated = total, is_outdated
         self.must_hold_own = must_hold_own
         self.fields["reason"].widget.attrs["autocomplete"] = "off"
-        if not is_counted:
-            del self.fields["shown"], self.fields["as_of"]
         if not is_bulk:
             del self.fields["typed"]
         else:
-            number = data.get("shown", total) if data else total
-            self.fields["typed"].label = _("Type %(n)s to confirm") % {"n": number}
+            self.fields["typed"].label = _("Type %(n)s to confirm") % {"n": total}
             attributes = {"inputmode": "numeric", "autocomplete": "off"}
             self.fields["typed"].widget.attrs.update(attributes)
         if not holds_own:
@@ -62,18 +61,17 @@ class ConfirmationForm(forms.Form):
                 "End my own session as well. Without this tick it is left alone."
             )
 
-    def clean_as_of(self) -> datetime:
-        moment: datetime = self.cleaned_data["as_of"]
-        now = timezone.now()
-        if not now - VALID_FOR <= moment <= now:
+    def clean_shown(self) -> str:
+        if self.is_outdated:
             raise forms.ValidationError(
                 _("This page was open for too long. Look at the numbers again.")
             )
-        return moment
+        shown: str = self.cleaned_data["shown"]
+        return shown
 
     def clean_typed(self) -> str:
         typed: str = self.cleaned_data["typed"].strip().replace(",", "")
-        if typed != str(self.cleaned_data.get("shown")):
+        if typed != str(self.total):
             raise forms.ValidationError(
                 _("Type the number of sessions that are about to be ended.")
             )
@@ -83,7 +81,7 @@ class ConfirmationForm(forms.Form):
         own: bool = self.cleaned_data["own"]
         if self.must_hold_own and not own:
             raise forms.ValidationError(
-                _("Everyone is everyone: this ends your own session, too.")
+                _("This ends your own session, too. Tick to confirm.")
             )
         return own
 

@@ -6,32 +6,34 @@ must sign in afresh comes back to it. The answer is a POST.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from accounts import audit
-from accounts.desk import recent, telling, tidying
+from accounts.desk import telling, tidying
 from accounts.desk.confirmation import ConfirmationForm
 from accounts.desk.job import Job
+from accounts.desk.shown import Shown
 from accounts.desk.target import Scope, Target
 from accounts.models import User
 from accounts.request import StaffRequest
-from accounts.sessions import live
+from accounts.sessions import frozen, live
+from accounts.sessions.frozen import ListTooLong
 from accounts.sessions.live import LiveSession
 from accounts.sso import step_up
 
 LIST = "admin:accounts_livesession_changelist"
 ASK = "admin:accounts_livesession_end"
 PROGRESS = "admin:accounts_livesession_ending"
+KEPT_AFTERWARDS = 600
 MAY_END = "accounts.end_livesession"
 MAY_END_IN_BULK = "accounts.end_livesessions_in_bulk"
 
@@ -40,52 +42,72 @@ def ask_or_end(request: HttpRequest, page: dict[str, Any]) -> HttpResponse:
     """Asks; or, when the answer came with it, ends what was meant."""
     if not request.user.has_perm(MAY_END):
         raise PermissionDenied
-    target = Target.of(request.POST if request.method == "POST" else request.GET)
+    given = request.POST if request.method == "POST" else request.GET
+    target = Target.of(given)
     if target is None:
-        messages.warning(request, _("No session was chosen."))
+        messages.warning(request, _why_nothing(given))
         return redirect(LIST)
-    total, sample = target.look()
     is_answered = request.method == "POST" and "confirmed" in request.POST
-    is_bulk = target.is_bulk(_shown(request, total) if is_answered else total)
+    token = request.POST.get("shown", "") if is_answered else ""
+    recalled = Shown.recall(request, target, token)
+    total, ids = (recalled.total, []) if recalled else target.look()
+    is_bulk = target.is_bulk(total)
     if is_bulk and not request.user.has_perm(MAY_END_IN_BULK):
         raise PermissionDenied
     if is_bulk and not step_up.is_fresh(request):
         return step_up.demand(request, f"{reverse(ASK)}?{target.query}")
+    try:
+        shown = recalled or Shown.show(request, target, total, ids)
+    except ListTooLong:
+        return _too_many(request, target)
     own = _own(request)
     form = ConfirmationForm(
         request.POST if is_answered else None,
-        total=total,
-        is_counted=target.scope is not Scope.CHOSEN,
+        token=shown.token,
+        total=shown.total,
+        is_outdated=not recalled and target.scope is not Scope.CHOSEN,
         is_bulk=is_bulk,
         holds_own=own is not None and target.holds(own),
-        must_hold_own=target.scope is Scope.EVERYONE,
+        must_hold_own=target.scope in {Scope.EVERYONE, Scope.PERSON},
     )
     if is_answered and form.is_valid():
-        return _end(request, target, form.values, own)
-    return _ask(request, page, target, total, sample, form)
+        return _end(request, target, shown, form.values, own)
+    return _ask(request, page, target, shown, form)
 
 
-def _shown(request: HttpRequest, total: int) -> int:
-    """What counts is the larger number: more may match now than when it was asked."""
-    shown = request.POST.get("shown", "")
-    return max(total, int(shown) if shown.isdecimal() and len(shown) < 10 else 0)
+def _why_nothing(given: QueryDict) -> str:
+    if given.keys() - {"session", "csrfmiddlewaretoken"}:
+        return _("A filter is unknown or cannot be read, so no session was chosen.")
+    return _("No session was chosen.")
+
+
+def _too_many(request: HttpRequest, target: Target) -> HttpResponse:
+    messages.warning(
+        request,
+        _(
+            "More than %(n)d sessions match, which is too many to end by filter. "
+            "Narrow the filter, or end everyone."
+        )
+        % {"n": frozen.AT_MOST},
+    )
+    return redirect(f"{reverse(LIST)}?{target.filters}")
 
 
 def _ask(
     request: HttpRequest,
     page: dict[str, Any],
     target: Target,
-    total: int,
-    sample: Sequence[LiveSession],
+    shown: Shown,
     form: ConfirmationForm,
 ) -> HttpResponse:
     own = cast("StaffRequest", request).session.session_id
+    sample = shown.sample(target)
     context = {
         **page,
         "title": _("End live sessions"),
         "target": target,
-        "total": total,
-        "gone": len(target.ids) - total if target.scope is Scope.CHOSEN else 0,
+        "total": shown.total,
+        "gone": len(target.ids) - shown.total if target.ids else 0,
         "sessions": [replace(each, current=each.id == own) for each in sample],
         "form": form,
         "back": f"{reverse(LIST)}?{target.filters}",
@@ -99,6 +121,7 @@ def _ask(
 def _end(
     request: HttpRequest,
     target: Target,
+    shown: Shown,
     answer: dict[str, Any],
     own: LiveSession | None,
 ) -> HttpResponse:
@@ -112,25 +135,44 @@ def _end(
         return redirect(LIST)
     if target.scope is Scope.CHOSEN:
         chosen = [each for each in target.ids if each != spared]
-        outcome = live.end(chosen, by=by, reason=reason)
-        telling.tell(request, outcome)
-        _note(request, len(outcome.ended), reason, *outcome.ended[:1])
+        telling.tell(request, live.end(chosen, by=by, reason=reason))
         return redirect(LIST)
+    if target.person:
+        issuer, sub = target.person
+        outcome = live.end_subject(issuer, sub, by=by, reason=reason)
+        _record(by, reason, target, shown)
+        telling.tell(request, outcome)
+        return redirect(f"{reverse(LIST)}?{target.filters}")
+    frozen.keep(shown.token, settings.SESSION_ABSOLUTE_SECONDS)
     begun = Job.begin(
         request,
         query=target.query,
-        as_of=answer["as_of"].isoformat(),
+        frozen=shown.token,
         besides=spared,
         reason=reason,
-        total=answer["shown"],
+        total=shown.total,
     )
+    _record(by, reason, target, shown)
+    return _step(request, begun)
+
+
+def _record(by: str, reason: str, target: Target, shown: Shown) -> None:
+    """One entry for the whole, beside one for each session that ends."""
     audit.record(
         audit.Event.BULK_KILLED,
         actor=by,
+        subject=_person_named(target),
         reason=reason,
-        details={"filter": target.query, "shown": answer["shown"]},
+        details={"filter": target.query, "shown": shown.total},
     )
-    return _step(request, begun)
+
+
+def _person_named(target: Target) -> str:
+    if target.person is None:
+        return ""
+    identity = User.identity_of(*target.person)
+    user = User.objects.filter(identity=identity).first()
+    return user.username if user else ""
 
 
 def go_on(request: HttpRequest, page: dict[str, Any], job_id: str) -> HttpResponse:
@@ -152,8 +194,9 @@ def _step(request: HttpRequest, job: Job) -> HttpResponse:
     job = job.step(_name(request))
     if job.is_done:
         job.forget(request)
+        # For whoever sends the last form or step twice: they read what is gone.
+        frozen.keep(job.frozen, KEPT_AFTERWARDS)
         telling.tell_job(request, job)
-        _note(request, job.ended, job.reason)
         to = f"{reverse(LIST)}?{job.filters}"
     else:
         job.remember(request)
@@ -161,13 +204,6 @@ def _step(request: HttpRequest, job: Job) -> HttpResponse:
     if not request.accepts("text/html"):
         return JsonResponse({"ended": job.ended, "done": job.is_done, "to": to})
     return redirect(to)
-
-
-def _note(request: HttpRequest, number: int, reason: str, only: str = "") -> None:
-    words = ngettext("%(n)d session ended.", "%(n)d sessions ended.", number)
-    session_id = only if number == 1 else ""
-    if number:
-        recent.note(request, words % {"n": number}, reason, session_id)
 
 
 def _name(request: HttpRequest) -> str:

@@ -7,7 +7,7 @@ colleague. Nothing secret ever does: a pasted cookie value goes to `finding`, by
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -19,6 +19,7 @@ from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive, make_aware
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from accounts import keys
 from accounts.models import User
@@ -27,6 +28,7 @@ from accounts.sessions.selection import Selection
 # More names than that are no search any more.
 PEOPLE_AT_MOST = 500
 _DURATION = re.compile(r"\s*(\d{1,6})\s*([smhd]?)\s*")
+_PLAIN_NAME = re.compile(r"[A-Za-z_-]{1,24}")
 _UNITS = {"s": "seconds", "": "minutes", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -88,6 +90,11 @@ class MomentField(forms.CharField):
         return make_aware(found) if found and is_naive(found) else found
 
 
+def _shown(name: str) -> str:
+    """A name from an address; not repeated when it may be something secret."""
+    return name if _PLAIN_NAME.fullmatch(name) else "…"
+
+
 class FilterForm(forms.Form):
     """Each field narrows; all that are filled in must hold."""
 
@@ -104,14 +111,18 @@ class FilterForm(forms.Form):
     after = MomentField(label=_("Signed in from"), required=False, max_length=32)
     before = MomentField(label=_("Signed in before"), required=False, max_length=32)
 
-    def __init__(self, query: QueryDict | dict[str, str]) -> None:
+    def __init__(
+        self, query: QueryDict | dict[str, str], besides: Collection[str] = ()
+    ) -> None:
+        """`besides` are names in the same query that say something else."""
         super().__init__(query, auto_id="filter-%s", label_suffix="")
+        self.unknown = set(query) - set(self.fields) - set(besides)
         names = [(each.name, each.label) for each in settings.PROVIDERS]
         self.fields["provider"].choices = [("", _("any")), *names]  # type: ignore[attr-defined]
         hints = {"idle": "2h", "network": "10.1.0.0/16", "agent": "chrome windows"}
         for name, hint in hints.items():
             self.fields[name].widget.attrs["placeholder"] = hint
-        for name in self.errors:
+        for name in self.errors.keys() & self.fields.keys():
             self.fields[name].widget.attrs["aria-invalid"] = "true"
 
     def clean_q(self) -> tuple[tuple[str, str], ...] | None:
@@ -127,6 +138,22 @@ class FilterForm(forms.Form):
                 params={"n": PEOPLE_AT_MOST},
             )
         return people
+
+    def clean(self) -> dict[str, Any]:
+        """Refuses what would be left out: more would be selected than was meant."""
+        if self.unknown:
+            raise forms.ValidationError(
+                ngettext_lazy(
+                    "There is no filter called %(names)s.",
+                    "There are no filters called %(names)s.",
+                    len(self.unknown),
+                ),
+                params={"names": ", ".join(sorted(map(_shown, self.unknown)))},
+            )
+        found = self.cleaned_data
+        if found.get("issuer") and not found.get("sub"):
+            raise forms.ValidationError(_("An issuer needs a subject beside it."))
+        return found
 
     @property
     def query(self) -> str:

@@ -1,8 +1,9 @@
 """An ending that takes longer than a request may: so many, then the next so many.
 
-What is meant and how far it is stands in the admin's own session. Each step is a POST
-of the page that shows the progress, sent by its script, or by hand where none runs.
-Nothing is lost when it stops half-way: what is ended is ended, and the page goes on.
+Which sessions are meant stands in the store (accounts.sessions.frozen), how far it is
+in the admin's own session. Each step is a POST of the page that shows the progress,
+sent by its script, or by hand where none runs. Nothing is lost when it stops half-way:
+what is ended is ended, and the page goes on.
 """
 
 from __future__ import annotations
@@ -11,17 +12,15 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from typing import Any, Self
 
 from django.http import HttpRequest, QueryDict
-from django.utils import timezone
 
 from accounts.desk.filters import FilterForm
 from accounts.desk.target import Target
-from accounts.sessions import live
+from accounts.sessions import frozen, live
+from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.live import Outcome
-from accounts.sessions.selection import Selection
 
 SESSION_KEY = "endings"
 STEP_SECONDS = 1.0
@@ -30,19 +29,25 @@ KEPT_AT_MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`as_of` is when its number was shown: nobody who signs in later is meant."""
+    """`frozen` names the list of those that were shown: nobody else is meant.
+
+    `batches` is how many of its batches have had their turn. `is_lost`: the store has
+    the list no more, and the rest is left alone.
+    """
 
     id: str
     query: str
-    as_of: str
+    frozen: str
     besides: str
     reason: str
     total: int
+    batches: int = 0
     ended: int = 0
     gone: int = 0
     pending: bool = False
     durable: bool = True
     acknowledged: bool | None = None
+    is_lost: bool = False
     is_done: bool = False
 
     @classmethod
@@ -51,6 +56,11 @@ class Job:
         job = cls(id=secrets.token_hex(6), query=query, **what)
         job.remember(request)
         return job
+
+    @classmethod
+    def all(cls, request: HttpRequest) -> list[Self]:
+        """What this session has begun and not finished."""
+        return [cls(**each) for each in _jobs(request).values()]
 
     @classmethod
     def of(cls, request: HttpRequest, job_id: str) -> Self | None:
@@ -67,21 +77,13 @@ class Job:
         jobs.pop(self.id, None)
         request.session[SESSION_KEY] = jobs
 
-    def selection(self) -> Selection:
-        """What is left to be ended, however long it takes to get there.
-
-        Raises ValueError for a query that says nothing: never "everyone" by mistake.
-        """
+    def more(self) -> int:
+        """How many match now and were not shown. Raises SessionStoreError."""
         target = Target.of(QueryDict(self.query))
         if target is None:
-            raise ValueError("no target")
-        moment = datetime.fromisoformat(self.as_of)
-        selection = target.begun_before(moment).selection
-        if selection.idle_for is not None:
-            # Idle then, and not used since.
-            idle = selection.idle_for + (timezone.now() - moment)
-            selection = replace(selection, idle_for=idle)
-        return replace(selection, besides=self.besides)
+            return 0
+        left = replace(target.selection, besides=self.besides)
+        return live.select(left, size=1).total
 
     @property
     def filters(self) -> str:
@@ -89,34 +91,40 @@ class Job:
         return FilterForm(QueryDict(self.query)).query
 
     def step(self, by: str) -> Self:
-        """Ends as many as fit into STEP_SECONDS. Raises SessionStoreError."""
-        until: float | None = None
+        """Ends as many as fit into STEP_SECONDS, one batch at least.
 
-        def should_stop() -> bool:
-            # At least one batch, however long it took to find them.
-            nonlocal until
-            if until is None:
-                until = time.monotonic() + STEP_SECONDS
-                return False
-            return time.monotonic() > until
+        Raises SessionStoreError when that could not be done.
+        """
+        until, job = time.monotonic() + STEP_SECONDS, self._batch(by)
+        while not job.is_done and time.monotonic() < until:
+            try:
+                job = job._batch(by)
+            except SessionStoreError:
+                break
+        return job
 
-        outcome = live.end_selected(
-            self.selection(), by=by, reason=self.reason, should_stop=should_stop
-        )
-        return self._with(outcome)
+    def _batch(self, by: str) -> Self:
+        try:
+            shown = frozen.read(self.frozen, self.batches)
+        except frozen.ListLost:
+            return replace(self, is_lost=True, is_done=True)
+        ids = [each for each in shown if each != self.besides]
+        return self._with(live.end(ids, by=by, reason=self.reason))
 
     def _with(self, outcome: Outcome) -> Self:
         acknowledged = outcome.acknowledged
         if acknowledged is None or self.acknowledged is False:
             acknowledged = self.acknowledged
+        batches = self.batches + 1
         return replace(
             self,
+            batches=batches,
             ended=self.ended + len(outcome.ended),
             gone=self.gone + len(outcome.already_gone),
             pending=self.pending or outcome.pending,
             durable=self.durable and outcome.durable,
             acknowledged=acknowledged,
-            is_done=not outcome.incomplete,
+            is_done=batches >= frozen.batch_count(self.total),
         )
 
 

@@ -22,6 +22,8 @@ from accounts.sessions.index import Order
 # No more than may be ended by ticking them, without the questions of a bulk.
 PAGE_SIZE = ALONE_AT_MOST
 ORDERS = {"use": Order.LAST_USE, "start": Order.START, "end": Order.END}
+# What stands beside the filters in an address of the list; the rest is Django admin's.
+OUR_NAMES = frozenset({"o", "dir", "p", "e", "_popup", "_to_field"})
 FIRST_ORDER, FIRST_DIRECTION = "use", "desc"
 
 
@@ -42,7 +44,7 @@ def changelist(request: HttpRequest, page: dict[str, Any]) -> HttpResponse:
     With a mistake in a filter nothing is listed: the whole list under a filter that
     is shown but not applied would be taken for its result.
     """
-    form = FilterForm(request.GET)
+    form = FilterForm(request.GET, besides=OUR_NAMES)
     order, direction = _sorting(request)
     found, total = (
         _found(request, form, order, direction) if form.is_valid() else (None, 0)

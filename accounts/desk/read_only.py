@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -15,6 +15,12 @@ class ReadOnlyAdmin(ModelAdmin):
     """Rows that people may read here and nobody may change."""
 
     actions = None
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """There is none: nothing here is changed by hand."""
+        raise Http404
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode
@@ -20,6 +18,10 @@ from accounts.sessions.selection import Selection
 # From here on it is a bulk: a permission, a fresh sign-in and a typed number.
 ALONE_AT_MOST = 50
 SAMPLE = 10
+# What stands beside the filters in the forms that lead here.
+OUR_NAMES = frozenset(
+    {"scope", "confirmed", "shown", "reason", "typed", "own", "csrfmiddlewaretoken"}
+)
 
 
 def is_many(total: int) -> bool:
@@ -29,8 +31,16 @@ def is_many(total: int) -> bool:
 
 class Scope(StrEnum):
     CHOSEN = "chosen"
+    PERSON = "person"
     MATCHING = "matching"
     EVERYONE = "everyone"
+
+
+def _only_person(selection: Selection) -> tuple[str, str] | None:
+    """The one person that a selection means whole, and says nothing else of."""
+    people = selection.person or ()
+    is_only = len(people) == 1 and selection == Selection(person=people)
+    return people[0] if is_only else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +56,53 @@ class Target:
     def of(cls, data: QueryDict) -> Self | None:
         """What a form or an address means; None when that is nothing, or unclear.
 
-        A filter with a mistake in it is unclear: to leave that field out would be to
-        end more than was meant.
+        A filter with a mistake in it is unclear, and so is a name that is no filter: to
+        leave it out would be to end more than was meant.
         """
-        scope = data.get("scope", Scope.CHOSEN)
-        if scope == Scope.EVERYONE:
+        form, scope = FilterForm(data, besides=OUR_NAMES), data.get("scope", "chosen")
+        filled = dict(form.filled())
+        if form.unknown:
+            return None
+        if scope == Scope.EVERYONE and not filled:
             return cls(Scope.EVERYONE, urlencode({"scope": scope}))
-        if scope == Scope.MATCHING:
-            form = FilterForm(data)
-            filled = dict(form.filled())
-            if not filled or not form.is_valid():
-                return None
-            query = urlencode({"scope": scope, **filled})
-            return cls(Scope.MATCHING, query, selection=form.selection())
+        if scope in {Scope.MATCHING, Scope.PERSON}:
+            return cls._filtered(Scope(scope), form)
+        if scope != Scope.CHOSEN or filled.keys() - {"session"}:
+            return None
         given = dict.fromkeys(data.getlist("session"))
         ids = tuple(each for each in given if keys.is_session_id(each))
         if not ids or len(ids) > ALONE_AT_MOST:
             return None
         return cls(Scope.CHOSEN, urlencode([("session", each) for each in ids]), ids)
 
-    def begun_before(self, moment: datetime) -> Self:
-        """The same, without whoever signs in from now on: nobody has seen them."""
-        # Beginnings are kept in whole milliseconds, rounded down. Of those that began
-        # within this one nobody can tell on which side of the moment: they stay.
-        moment -= timedelta(microseconds=moment.microsecond % 1000)
-        before = self.selection.started_before
-        before = min(before, moment) if before else moment
-        return replace(self, selection=replace(self.selection, started_before=before))
+    @classmethod
+    def _filtered(cls, scope: Scope, form: FilterForm) -> Self | None:
+        if not form.is_valid() or form.selection() == Selection():
+            return None
+        selection = form.selection()
+        if person := _only_person(selection):
+            # Not their sessions one by one: a sign-in under way is theirs, too.
+            named = dict(zip(("issuer", "sub"), person, strict=True))
+            query = urlencode({"scope": Scope.PERSON, **named})
+            return cls(Scope.PERSON, query, selection=selection)
+        if scope is Scope.PERSON:
+            return None
+        query = urlencode({"scope": scope, **dict(form.filled())})
+        return cls(scope, query, selection=selection)
 
-    def look(self) -> tuple[int, Sequence[LiveSession]]:
-        """How many are live now, exactly, and a sample. Raises SessionStoreError."""
+    def look(self) -> tuple[int, list[str]]:
+        """How many are live now, and of a filter which; raises SessionStoreError."""
+        if self.scope is Scope.MATCHING:
+            ids = live.matching(self.selection)
+            return len(ids), ids
         if self.scope is Scope.CHOSEN:
-            found = [each for each in map(live.find, self.ids) if each]
-            return len(found), found
-        seen = live.select(self.selection, size=SAMPLE)
-        return seen.total, seen.sessions
+            return len(live.find_each(self.ids)), []
+        return live.select(self.selection, size=1).total, []
+
+    @property
+    def person(self) -> tuple[str, str] | None:
+        """The one person, as issuer and sub, whose every session is meant."""
+        return _only_person(self.selection) if self.scope is Scope.PERSON else None
 
     def holds(self, session: LiveSession) -> bool:
         """Whether this session is among them."""

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.desk.job import Job
+from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.live import Outcome
 
 
@@ -19,6 +20,31 @@ def tell(request: HttpRequest, outcome: Outcome) -> None:
 def tell_job(request: HttpRequest, job: Job) -> None:
     """The same of all the steps of a long one together."""
     _tell_numbers(request, job.ended, job.gone, job)
+    if job.is_lost:
+        messages.warning(
+            request,
+            _(
+                "The store has lost the list of the sessions that were shown. Those "
+                "that had not had their turn were left alone: choose them again."
+            ),
+        )
+    if not job.pending:
+        _tell_more(request, job)
+
+
+def _tell_more(request: HttpRequest, job: Job) -> None:
+    """What matches now and was not shown is for the admin to look at, not for us."""
+    try:
+        more = job.more()
+    except SessionStoreError:
+        return
+    if more:
+        text = ngettext(
+            "%(n)d more session matches now; it was not shown and is not ended.",
+            "%(n)d more sessions match now; they were not shown and are not ended.",
+            more,
+        )
+        messages.warning(request, text % {"n": more})
 
 
 def tell_cut_off(request: HttpRequest, outcome: Outcome) -> None:
@@ -44,7 +70,7 @@ def _tell_numbers(
             "%(n)d session was already gone.", "%(n)d sessions were already gone.", gone
         )
         messages.info(request, text % {"n": gone})
-    if not ended and not gone:
+    if not ended and not gone and not getattr(outcome, "is_lost", False):
         messages.info(request, _("There was nothing left to end."))
     _tell_doubts(request, outcome)
 

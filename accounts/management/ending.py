@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from accounts import audit
 from accounts.management.exit_codes import ExitCode
@@ -37,26 +37,55 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be ended: everyone by a cut-off, or those chosen."""
+    """What is to be ended: everyone by a cut-off, or those chosen.
+
+    `ids`: the very sessions that were counted, where it is filters that mean them.
+    """
 
     chosen: Chosen
     is_everyone: bool
     reason: str
+    ids: Sequence[str] | None = None
+
+    def counted(self) -> Self:
+        """The same, of exactly those sessions that it means now.
+
+        Raises SessionStoreError.
+        """
+        if self.is_everyone or self.is_whole:
+            return self
+        return replace(self, ids=live.matching(self.chosen.selection))
 
     def matched(self) -> int:
-        """How many live sessions it means now. Raises SessionStoreError."""
+        """How many live sessions it means. Raises SessionStoreError."""
+        if self.ids is not None:
+            return len(self.ids)
         if self.is_everyone:
             return live.count()
         return live.select(self.chosen.selection, size=1).total
 
+    def more(self) -> int | None:
+        """How many match now and were not counted; None where nothing was counted.
+
+        Raises SessionStoreError.
+        """
+        if self.ids is None:
+            return None
+        return live.select(self.chosen.selection, size=1).total
+
     @property
-    def is_recordable(self) -> bool:
-        """Whether the ledger alone can take it, while the store is away."""
+    def is_whole(self) -> bool:
+        """Whether it means one session, or a person whole, with no other filter."""
         wanted = self.chosen.selection
-        return self.is_everyone or wanted in (
+        return wanted in (
             Selection(session=wanted.session),
             Selection(person=wanted.person),
         )
+
+    @property
+    def is_recordable(self) -> bool:
+        """Whether the ledger alone can take it, while the store is away."""
+        return self.is_everyone or self.is_whole
 
     def is_broad(self, matched: int | None) -> bool:
         """Whether it takes a yes."""
@@ -80,8 +109,12 @@ class Order:
             outcome = _end_people(selection.person or (), **named)
         else:
             self._record()
-            outcome = live.end_selected(
-                selection, **named, progress=progress, should_stop=should_stop
+            named |= {"progress": progress, "should_stop": should_stop}
+            # Without SQL nobody can count beforehand; then whoever matches now.
+            outcome = (
+                live.end_selected(selection, **named)
+                if self.ids is None
+                else live.end_each(self.ids, **named)
             )
         return Result(len(outcome.ended), outcome)
 

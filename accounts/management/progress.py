@@ -1,12 +1,28 @@
 from __future__ import annotations
 
-import logging
 from typing import IO, Any, Self, cast
 
 from django.core.management.base import OutputWrapper
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+
+class _AsItIs:
+    """Django's stream without the line ends and the colour that Django adds.
+
+    A bar is drawn again and again on one line.
+    """
+
+    def __init__(self, stream: OutputWrapper) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(text, style_func=str, ending="")
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class Progress:
@@ -18,22 +34,18 @@ class Progress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=Console(file=cast("IO[str]", beside)),
+            console=Console(file=cast("IO[str]", _AsItIs(beside))),
             disable=not beside.isatty(),
             transient=True,
         )
         self._task = self._bar.add_task(what, total=total)
 
     def __enter__(self) -> Self:
-        if not self._bar.disable:
-            # Ten thousand lines of log would leave no bar to look at.
-            logging.disable(logging.INFO)
         self._bar.start()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._bar.stop()
-        logging.disable(logging.NOTSET)
 
     def advance(self, number: int) -> None:
         self._bar.advance(self._task, number)

@@ -57,6 +57,15 @@ def set_mark(store: Any, before: float) -> None:
         answers(pipeline)
 
 
+def count_live(store: Any) -> int:
+    """How many sessions are live, also while what a cut-off ended is still listed."""
+    mark, now = max(marks(store)), clock.now()
+    if not mark:
+        return index.count(store, now)
+    index.prune_all(store, now)
+    return index.count_since(store, mark)
+
+
 def clear_up(store: Any) -> int:
     """Removes every session that began before the cut-off it is under.
 

@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from accounts import audit, keys
 from accounts.models import Revocation, User
 from accounts.profile import StaffProfile
-from accounts.sessions import clock, fence, ledger, marks, search
+from accounts.sessions import clock, cutoff, fence, ledger, marks, search
 from accounts.sessions.connections import Nonsense, answering, client
 from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 from accounts.sessions.outcome import Outcome
@@ -135,6 +135,36 @@ def end_selected(
     return outcome
 
 
+def end_each(
+    session_ids: Sequence[str],
+    *,
+    by: str,
+    reason: str = "",
+    progress: Callable[[int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome:
+    """Ends these sessions and no others, however many, in batches.
+
+    `progress` and `should_stop` as for `end_selected`. Raises SessionStoreError when
+    nothing was ended or recorded; in the middle the outcome is `incomplete`.
+    """
+    outcome = Outcome()
+    for number, batch in enumerate(_batches(session_ids)):
+        if should_stop and should_stop():
+            outcome.incomplete = True
+            break
+        try:
+            outcome.add(end(batch, by=by, reason=reason))
+        except SessionStoreError:
+            if not number:
+                raise
+            outcome.incomplete = True
+            break
+        if progress:
+            progress(len(outcome.ended))
+    return outcome
+
+
 def agreeing_store() -> Any:
     """The store, once it agrees with the ledger. Belongs inside `answering`."""
     store = client()
@@ -184,6 +214,7 @@ def _kill(
     # Should the store need a replay, then before our own row is in the ledger: what
     # a replay ends would not be counted as ended here.
     store, trouble = _store_or_trouble()
+    counted = _counted(store) if event is audit.Event.CUT_OFF and store else {}
     rows = [ledger.draft(*target, by=by, reason=reason) for target in targets]
     outcome = Outcome(durable=_is_written(rows))
     ended: list[Record] = []
@@ -204,7 +235,8 @@ def _kill(
     outcome.ended = [record.id for record in ended]
     entries = [_entry(event, by, reason, record) for record in ended]
     if event is audit.Event.CUT_OFF:
-        entries.append(audit.Entry.of(event, actor=by, reason=reason))
+        entry = audit.Entry.of(event, actor=by, reason=reason, details=counted)
+        entries.append(entry)
     elif outcome.pending and event is not audit.Event.LOGGED_OUT_BY_PROVIDER:
         # (The provider's word is entered by whoever took it.)
         entries += [_pending_entry(event, row) for row in rows]
@@ -212,6 +244,15 @@ def _kill(
     # transaction: ten thousand are no load.
     audit.record_all(entries, later=not outcome.durable)
     return outcome
+
+
+def _counted(store: Any) -> dict[str, int]:
+    """How many sessions a cut-off is about to end, for the one entry that it has."""
+    try:
+        with answering():
+            return {"sessions": cutoff.count_live(store)}
+    except SessionStoreError:
+        return {}
 
 
 def _store_or_trouble() -> tuple[Any, SessionStoreError | None]:

@@ -5,6 +5,7 @@ The one module of the store that views and commands need.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accounts import keys
@@ -22,6 +23,7 @@ from accounts.sessions.index import Order
 from accounts.sessions.kill import (
     agreeing_store,
     end,
+    end_each,
     end_everyone,
     end_origin,
     end_person,
@@ -42,18 +44,24 @@ __all__ = (
     "count",
     "count_dead",
     "end",
+    "end_each",
     "end_everyone",
     "end_origin",
     "end_person",
     "end_selected",
     "end_subject",
     "find",
+    "find_each",
+    "matching",
     "of_person",
     "page",
     "purge",
     "select",
     "settle",
 )
+
+# So many are opened to be sure of each; of more, the facts are believed.
+FEW = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +75,7 @@ class Found:
 def count() -> int:
     """How many sessions are live now. Raises SessionStoreError."""
     with answering():
-        store, now = agreeing_store(), clock.now()
-        mark = max(cutoff.marks(store))
-        if not mark:
-            return index.count(store, now)
-        # What a cut-off ended is dead, also while its clear-up is still to come.
-        index.prune_all(store, now)
-        return index.count_since(store, mark)
+        return cutoff.count_live(agreeing_store())
 
 
 def page(
@@ -107,9 +109,31 @@ def find(session_id: str) -> LiveSession | None:
     """One live session by its public reference; None when there is none."""
     if not keys.is_session_id(session_id):
         return None
-    with answering():
-        found = search.seen(agreeing_store(), [session_id])
+    found = find_each([session_id])
     return found[0] if found else None
+
+
+def find_each(session_ids: Sequence[str]) -> list[LiveSession]:
+    """The live ones of these, in their order; they must be session ids."""
+    if not session_ids:
+        return []
+    with answering():
+        return search.seen(agreeing_store(), session_ids)
+
+
+def matching(selection: Selection) -> list[str]:
+    """The ids of all live sessions that match, the last used first.
+
+    As exact as the total of `select`, and as costly. Raises SessionStoreError.
+    """
+    with answering():
+        store = agreeing_store()
+        index.prune_all(store, clock.now())
+        ids = search.matching(store, selection) - {selection.besides}
+        listed = index.sort(store, Order.LAST_USE, ids)
+        if len(listed) > FEW:
+            return listed
+        return [s.id for s in search.seen(store, listed) if selection.matches(s)]
 
 
 def select(

@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
-from accounts.figures import Hour
+from accounts.figures import HOUR, Hour
 
 register = template.Library()
 
@@ -22,6 +22,7 @@ WIDTH, HEIGHT = 720, 200
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 10, 24
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 LABELS_AT_MOST = 8
+DOTS_AT_MOST = 12
 
 
 @register.simple_tag
@@ -47,27 +48,33 @@ def bars_by_hour(hours: Sequence[Hour], title: str) -> SafeString:
 
 
 @register.simple_tag
-def line_over_time(points: Sequence[tuple[datetime, int]], title: str) -> SafeString:
-    """A number at moments that need not be evenly spaced."""
+def line_over_time(
+    points: Sequence[tuple[datetime, int]], title: str, hours: Sequence[Hour]
+) -> SafeString:
+    """A number at moments that need not be evenly spaced, over these hours.
+
+    The axis is that of `bars_by_hour`. Where nothing was noted nothing is drawn.
+    """
     highest = _round_up(max((number for _, number in points), default=0))
-    first, last = points[0][0], points[-1][0]
-    length = max((last - first) / timedelta(seconds=1), 1.0)
-
-    def at(moment: datetime) -> float:
-        return LEFT + INNER_WIDTH * ((moment - first) / timedelta(seconds=1)) / length
-
+    first = hours[0].at if hours else min((at for at, _ in points), default=None)
+    step = INNER_WIDTH / max(1, len(hours))
     ground = TOP + INNER_HEIGHT
-    path = " ".join(
-        f"{at(moment):.1f},{ground - INNER_HEIGHT * number / highest:.1f}"
-        for moment, number in points
-    )
-    shown = format_html('<polyline class="line" points="{}"/>', path)
-    if len(points) == 1:
-        y = ground - INNER_HEIGHT * points[0][1] / highest
-        shown = format_html(
-            '<circle class="dot" cx="{}" cy="{}" r="4"/>', LEFT, _short(y)
+    places = [
+        (
+            _short(LEFT + step * ((moment - first) / HOUR)),
+            _short(ground - INNER_HEIGHT * number / highest),
         )
-    labels = [(at(moment), moment) for moment, _ in points]
+        for moment, number in points
+        if first is not None and moment >= first
+    ]
+    path = " ".join(f"{x},{y}" for x, y in places)
+    shown = format_html('<polyline class="line" points="{}"/>', path)
+    if len(places) <= DOTS_AT_MOST:
+        # So few are hardly a line; and one, or two of the same moment, are none.
+        shown += format_html_join(
+            "", '<circle class="dot" cx="{}" cy="{}" r="4"/>', places
+        )
+    labels = [(LEFT + (n + 0.5) * step, hour.at) for n, hour in enumerate(hours)]
     return _framed(shown, title, highest, labels)
 
 

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts import devices, history
-from accounts.models import SeenDevice
+from accounts.browser import Browser
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
 from accounts.sessions import live
@@ -39,7 +39,7 @@ def home(request: StaffRequest) -> HttpResponseBase:
             for route in current_routes().routes_for(profile)
         ],
         "session": live.LiveSession.of(record, request.session.last_used, current=True),
-        "news": _news(request),
+        **_news(request),
     }
     return render(request, "pages/home.html", context)
 
@@ -57,7 +57,7 @@ def sessions(request: StaffRequest) -> HttpResponseBase:
     ]
     context = {
         "sessions": found,
-        "news": _news(request),
+        **_news(request),
         "history": history.sign_ins_of(profile, _provider(request)),
         "at_most": settings.SESSIONS_PER_PERSON,
     }
@@ -68,8 +68,13 @@ def _provider(request: StaffRequest) -> str:
     return str(request.session.get(sign_in.SESSION_KEY, {}).get("provider", ""))
 
 
-def _news(request: StaffRequest) -> QuerySet[SeenDevice] | None:
-    """New devices that signed in as this person."""
+def _news(request: StaffRequest) -> dict[str, Any]:
+    """New devices that signed in as this person, and whether "yes" may be said here."""
     if not request.user.is_authenticated:
-        return None
-    return devices.unanswered(request.user, request.session.session_id)
+        return {}
+    kinds = devices.kinds_of(request.session, Browser.of(request))
+    news = list(devices.unanswered(request.user, kinds))
+    return {
+        "news": news,
+        "may_confirm": bool(news) and devices.may_confirm(request.user, kinds),
+    }

@@ -134,8 +134,9 @@ def test_new_device_is_told_and_answered(launched: Chromium, site: Site) -> None
     home.reload()
     notice = home.locator(".notice", has_text="A new device signed in as you")
     expect(notice).to_contain_text("iOS")
-    notice.get_by_role("button", name="No, end that session").click()
+    notice.get_by_role("button", name="No, end its sessions").click()
     expect(home.locator(".notice.success")).to_contain_text("1 session ended.")
+    expect(notice).to_have_count(0)
     old.close()
     new.close()
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -12,6 +10,7 @@ from accounts import audit
 from accounts.audit.export import Extract, Form, lines
 from accounts.management.exit_codes import ExitCode
 from accounts.management.moments import moment
+from accounts.management.output import reader_may_leave
 
 
 class Command(BaseCommand):
@@ -56,17 +55,15 @@ class Command(BaseCommand):
         )
         count = 0
         try:
-            for line in lines(extract.entries(), Form(options["format"])):
-                self.stdout.write(line, ending="")
-                count += 1
+            with reader_may_leave(self.stdout):
+                for line in lines(extract.entries(), Form(options["format"])):
+                    self.stdout.write(line, ending="")
+                    count += 1
         except DatabaseError as error:
             raise CommandError(
                 f"The database cannot be used: {type(error).__name__}.",
                 returncode=ExitCode.FAILED,
             ) from error
-        except BrokenPipeError:
-            # Whoever reads has enough, as `head` does. Nothing more to flush to.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         finally:
             _record(options, count)
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from accounts.management.exit_codes import ExitCode
+from accounts.management.output import log_lines, reader_may_leave
 from accounts.management.selection_arguments import add_selection, read_selection
 from accounts.sessions import audit_copy, live
 from accounts.sessions.errors import SessionStoreError
@@ -66,6 +67,10 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with log_lines(options["verbosity"]):
+            return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             selection = read_selection(options).selection
@@ -78,18 +83,24 @@ class Command(BaseCommand):
             ) from error
         # To ask the store may have carried out what had to wait for it.
         audit_copy.settle_if_any()
-        if options["json"]:
+        with reader_may_leave(self.stdout):
+            self._show(found, total, options["json"])
+
+    def _show(self, found: Sequence[LiveSession], total: int, is_json: bool) -> None:
+        if is_json:
             sessions = [_facts(session) for session in found]
             content = {"schema": SCHEMA, "total": total, "sessions": sessions}
             self.stdout.write(json.dumps(content, ensure_ascii=False))
             return
         rows = [_row(session) for session in found]
-        if self.stdout.isatty():
+        if self.stdout.isatty() and rows:
             self._draw(rows)
-        else:
+        elif not self.stdout.isatty():
             for row in (COLUMNS, *rows):
                 self.stdout.write("\t".join(row))
-        if len(found) < total:
+        if not total:
+            self.stderr.write("0 live sessions.")
+        elif len(found) < total:
             self.stderr.write(f"{len(found)} of {total} live sessions: see --limit.")
 
     def _draw(self, rows: Sequence[Sequence[str]]) -> None:

@@ -13,6 +13,7 @@ from accounts import audit
 from accounts.management.ending import BROAD, BY, Order, Result
 from accounts.management.exit_codes import ExitCode
 from accounts.management.interruption import finishing_the_batch
+from accounts.management.output import log_lines
 from accounts.management.progress import Progress
 from accounts.management.selection_arguments import add_selection, read_selection
 from accounts.sessions import audit_copy, census, expiry, live
@@ -59,6 +60,10 @@ class Command(BaseCommand):
             help=f"end also everyone, or more than {BROAD} sessions, without asking",
         )
         parser.add_argument("--json", action="store_true", help="one JSON object")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with log_lines(options["verbosity"]):
+            return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -124,31 +129,47 @@ class Command(BaseCommand):
             )
 
     def _end(self, order: Order, options: dict[str, Any]) -> None:
-        matched = self._matched(order, options)
+        order, matched = self._counted(order, options)
         of = f" of {', '.join(order.chosen.people)}" if order.chosen.people else ""
         if options["dry_run"]:
             text = f"{_sessions(matched)}{of} would be ended."
             self._say(options, text, matched=matched, ended=matched)
             return
         if order.is_broad(matched):
-            self._confirm(options, f"End {_sessions(matched)}{of}?")
+            self._confirm(options, _question(order, matched, of))
         with (
             finishing_the_batch() as is_interrupted,
             Progress(self.stderr, "ended", matched) as progress,
         ):
             result = order.carry_out(progress.reach, is_interrupted)
-        self._tell(result, of, matched, is_interrupted(), options)
+        more = None if result.outcome.incomplete else self._more(order)
+        self._tell(result, of, matched, more, is_interrupted(), options)
 
-    def _matched(self, order: Order, options: dict[str, Any]) -> int | None:
+    def _counted(
+        self, order: Order, options: dict[str, Any]
+    ) -> tuple[Order, int | None]:
         """None when it cannot be told: a kill is decided all the same."""
         try:
-            return order.matched()
+            counted = order.counted()
+            return counted, counted.matched()
         except SessionStoreError as error:
             # Without SQL the store cannot be believed, but it can be told.
             is_told = isinstance(error, StoreNotFenced) or order.is_recordable
             if options["dry_run"] or not is_told:
                 raise
+            return order, None
+
+    def _more(self, order: Order) -> int | None:
+        """How many match now that were not counted, for a person to look at."""
+        try:
+            more = order.more()
+        except SessionStoreError:
             return None
+        if more:
+            matches = "matches now and was" if more == 1 else "match now and were"
+            text = f"{more} more {matches} not ended."
+            self.stderr.write(text)
+        return more
 
     def _confirm(self, options: dict[str, Any], question: str) -> None:
         if options["yes"]:
@@ -168,6 +189,7 @@ class Command(BaseCommand):
         result: Result,
         of: str,
         matched: int | None,
+        more: int | None,
         is_interrupted: bool,
         options: dict[str, Any],
     ) -> None:
@@ -177,6 +199,7 @@ class Command(BaseCommand):
             f"{_sessions(result.ended)}{of} ended.",
             matched=matched,
             ended=result.ended,
+            more=more,
             already_gone=len(outcome.already_gone),
             pending=outcome.pending,
             durable=outcome.durable,
@@ -227,6 +250,13 @@ def _why(error: SessionStoreError) -> str:
             "store cannot be believed."
         )
     return f"The session store cannot be used: {error.cause}. Nothing was done."
+
+
+def _question(order: Order, matched: int | None, of: str) -> str:
+    """Of filters the very sessions that were counted, else all there are by then."""
+    if order.ids is not None:
+        return f"End these {_sessions(matched)}?"
+    return f"End every session{of}, {_sessions(matched)} now?"
 
 
 def _sessions(number: int | None) -> str:

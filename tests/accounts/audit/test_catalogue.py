@@ -18,7 +18,11 @@ PROOFS = {
     ),
     Event.NEW_DEVICE: (
         "test_devices.py",
-        "test_another_device_is_news_to_all_but_itself",
+        "test_another_device_is_recorded",
+    ),
+    Event.DEVICE_DENIED: (
+        "test_devices.py",
+        "test_no_is_recorded_for_security_admins",
     ),
     Event.SIGN_IN_REFUSED: (
         "sso/test_recorded.py",

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ from accounts.sessions import live
 from accounts.sessions.store import SessionStore
 from backoffice.demo.store import EmbeddedStore
 from tests.accounts.commands.test_audit_commands import run
-from tests.accounts.sessions.conftest import ISSUER, PROFILE, is_live
+from tests.accounts.sessions.conftest import ISSUER, PROFILE, again, is_live
 from tests.conftest import Travel, use_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -117,7 +118,9 @@ def test_everyone_takes_a_yes_and_is_one_mark() -> None:
     said = purge("--everyone", "--yes", "--reason", "breach")
     assert (said["ended"], said["complete"], is_live(session)) == (1, True, False)
     assert Revocation.objects.get().kind == Revocation.Kind.EVERYONE
-    assert AuditEntry.objects.get().event == "everyone:cut-off"
+    entry = AuditEntry.objects.get()
+    assert entry.event == "everyone:cut-off"
+    assert entry.details == {"sessions": 1}
 
 
 def test_more_than_fifty_take_a_yes() -> None:
@@ -300,3 +303,58 @@ def test_second_signal_is_not_held_back(number: signal.Signals) -> None:
 def test_person_without_an_account_is_found_by_nobody(user: User) -> None:
     begin("u-9", username="ghost")
     assert run("purge_sessions", "--user", "ghost")[0] == 1
+
+
+# Exactly those that were counted ------------------------------------------------------
+
+
+def confirmed_after(
+    monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]
+) -> list[str]:
+    """Somebody at the terminal says yes after a while; gives what they were asked."""
+    asked: list[str] = []
+
+    def confirm(self: Command, options: dict[str, Any], question: str) -> None:
+        asked.append(question)
+        meanwhile()
+
+    monkeypatch.setattr(Command, "_confirm", confirm)
+    return asked
+
+
+def test_what_matches_after_the_question_is_left_alone_and_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted = [begin(f"u-{number}") for number in range(BROAD + 1)]
+    mover = begin("u-mover", groups=["staff"])
+    late: list[SessionStore] = []
+
+    def meanwhile() -> None:
+        moved = again(mover)
+        moved["profile"] = {**moved["profile"], "groups": ["staff", "support"]}
+        moved.save()
+        late.append(begin("u-late"))
+
+    asked = confirmed_after(monkeypatch, meanwhile)
+    code, out, beside = run("purge_sessions", "--group", "support", "--json")
+    assert asked == [f"End these {BROAD + 1} sessions?"]
+    said = json.loads(out)
+    assert (code, said["matched"], said["ended"], said["more"]) == (0, 51, 51, 2)
+    assert "2 more match now and were not ended" in beside
+    assert not any(map(is_live, counted))
+    assert is_live(mover)
+    assert is_live(late[0])
+
+
+def test_person_is_ended_whole_and_asked_about_so(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(BROAD + 1):
+        begin(user.sub)
+    late: list[SessionStore] = []
+    asked = confirmed_after(monkeypatch, lambda: late.append(begin(user.sub)))
+    assert purge("--user", user.username)["ended"] == BROAD + 2
+    (question,) = asked
+    assert question.startswith("End every session of ")
+    assert question.endswith(f", {BROAD + 1} sessions now?")
+    assert not is_live(late[0])

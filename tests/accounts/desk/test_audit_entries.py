@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.admin import site
+from django.contrib.auth.models import Group
 from django.test import Client, RequestFactory
 
 from accounts.audit import Event, record
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
+from accounts.rights import Role
+from tests.accounts.sessions.conftest import sign_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
@@ -81,3 +86,45 @@ def test_search_reads_indexes_and_not_the_whole_table(
     entries = site.get_model_admin(AuditEntry)
     found, _ = entries.get_search_results(request, AuditEntry.objects.all(), text)
     assert "SCAN" not in found.explain()
+
+
+@pytest.fixture
+def auditor(desk: Client, admin: User) -> Client:
+    """The browser of somebody who reads the audit, and no sessions."""
+    admin.groups.set(Group.objects.filter(name=Role.AUDITOR.value))
+    sign_in(desk, admin)
+    return desk
+
+
+def test_auditor_gets_no_link_that_is_refused(
+    entry: AuditEntry, auditor: Client
+) -> None:
+    page = auditor.get(AUDIT).content.decode()
+    assert entry.session_id in page
+    links = set(re.findall(r'href="(/[^"?#]*)', page))
+    assert not [link for link in links if "livesession" in link]
+    pages = [link for link in links if not link.startswith("/static/")]
+    refused = [link for link in pages if auditor.get(link).status_code == 403]
+    assert refused == []
+
+
+def test_auditor_finds_the_audit_from_every_page(auditor: Client) -> None:
+    for path in ("/", "/sessions/"):
+        page = auditor.get(path).content.decode()
+        assert f'href="{AUDIT}"' in page
+        assert "livesession" not in page
+
+
+def test_admin_finds_the_desk_and_no_second_way(desk: Client) -> None:
+    page = desk.get("/").content.decode()
+    assert "livesession" in page
+    assert f'href="{AUDIT}"' not in page
+
+
+def test_rows_that_nobody_changes_have_no_history(
+    desk: Client, entry: AuditEntry, admin: User
+) -> None:
+    people = "/admin/accounts/user/"
+    for row in (f"{AUDIT}{entry.pk}/", f"{people}{admin.pk}/"):
+        assert "history/" not in desk.get(f"{row}change/").content.decode()
+        assert desk.get(f"{row}history/").status_code == 404

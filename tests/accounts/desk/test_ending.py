@@ -4,37 +4,54 @@ import json
 import re
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 from django.contrib.auth.models import Permission
+from django.contrib.sessions.backends.base import UpdateError
 from django.test import Client
-from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts import keys
-from accounts.desk import ending, job, target
-from accounts.models import AuditEntry, User
-from accounts.sessions import live
+from accounts.desk import ending, job, shown, target
+from accounts.models import AuditEntry, Revocation, User
+from accounts.sessions import frozen, live
 from accounts.sessions.index import Order
+from accounts.sessions.selection import Selection
+from accounts.sessions.store import SessionStore
 from tests.accounts.desk.conftest import END, LIST, opened
-from tests.accounts.sessions.conftest import is_live, sign_in
+from tests.accounts.sessions.conftest import (
+    ISSUER,
+    PROFILE,
+    again,
+    is_live,
+    sign_in,
+)
+from tests.conftest import Travel
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
 LEGAL = {"scope": "matching", "department": "Legal"}
 
 
-def answered(desk: Client, query: dict[str, Any], **changes: Any) -> Any:
+def answered(
+    desk: Client,
+    query: dict[str, Any],
+    meanwhile: Callable[[], Any] | None = None,
+    **changes: Any,
+) -> Any:
     """Fills in the page that asks as a person would, and sends it."""
     asked = desk.get(END, query).content.decode()
     hidden = dict(
         re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', asked)
     )
     given = {**hidden, **query, "reason": "theft", "confirmed": "yes"}
-    if 'name="typed"' in asked:
-        given["typed"] = hidden["shown"]
+    if number := re.search(r"Type (\d+) to confirm", asked):
+        given["typed"] = number[1]
+    if meanwhile:
+        meanwhile()
     return desk.post(END, {**given, **changes})
 
 
@@ -62,14 +79,6 @@ def test_all_that_match_end_and_nothing_else(desk: Client) -> None:
     assert bulk.details == {"filter": "scope=matching&department=Legal", "shown": 3}
 
 
-def test_what_was_ended_stands_under_recent_actions(desk: Client) -> None:
-    session_id = str(opened("u-7").session_id)
-    answered(desk, {"session": [session_id]})
-    index = desk.get("/admin/").content.decode()
-    assert "1 session ended." in index
-    assert f'href="{LIST}{session_id}/"' in index
-
-
 def test_all_of_a_person_end(desk: Client) -> None:
     mine, other = [opened("u-7"), opened("u-7")], opened("u-8")
     query = {"scope": "matching", "sub": "u-7", "issuer": "https://idp.example"}
@@ -78,31 +87,215 @@ def test_all_of_a_person_end(desk: Client) -> None:
 
 
 def test_who_signs_in_after_the_page_was_shown_is_spared(desk: Client) -> None:
-    victim = opened(department="Legal")
-    time.sleep(0.002)
-    asked_at = timezone.now().isoformat()
-    late = opened("u-late", department="Legal")
-    answered(desk, LEGAL, as_of=asked_at)
-    assert [is_live(victim), is_live(late)] == [False, True]
+    victim, late = opened(department="Legal"), []
+
+    def somebody_signs_in() -> None:
+        late.append(opened("u-late", department="Legal"))
+
+    answered(desk, LEGAL, somebody_signs_in)
+    assert [is_live(victim), is_live(late[0])] == [False, True]
+    assert "1 more session matches now" in desk.get(LIST).content.decode()
+
+
+def test_session_that_moves_into_the_filter_after_the_page_is_spared(
+    desk: Client,
+) -> None:
+    victim, mover = opened("u-1", department="Legal"), opened("u-2", department="Sales")
+
+    def change_department() -> None:
+        moved = again(mover)
+        moved["profile"] = {**moved["profile"], "department": "Legal"}
+        moved.save()
+        assert live.select(Selection(department="Legal")).total == 2
+
+    answered(desk, LEGAL, change_department)
+    assert [is_live(victim), is_live(mover)] == [False, True]
+    page = desk.get(LIST).content.decode()
+    assert "1 session ended." in page
+    assert "1 more session matches now" in page
+
+
+def test_session_that_leaves_the_filter_after_the_page_ends(desk: Client) -> None:
+    victim = opened("u-1", department="Legal")
+
+    def change_department() -> None:
+        moved = again(victim)
+        moved["profile"] = {**moved["profile"], "department": "Sales"}
+        moved.save()
+
+    answered(desk, LEGAL, change_department)
+    assert not is_live(victim)
+
+
+def test_what_ended_after_the_page_was_shown_is_told_as_gone(desk: Client) -> None:
+    victims = crowd(3)
+    answered(desk, LEGAL, victims[0].flush)
+    page = desk.get(LIST).content.decode()
+    assert "2 sessions ended." in page
+    assert "1 session was already gone." in page
+    assert "more session" not in page
+
+
+def test_filter_that_names_a_session_among_others_shows_none_that_differs(
+    desk: Client,
+) -> None:
+    other = opened("u-1", department="Sales")
+    query = {**LEGAL, "session": str(other.session_id)}
+    assert "This ends 0 sessions" in desk.get(END, query).content.decode()
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_answer_without_a_reason_ends_nothing(desk: Client, reason: str) -> None:
+    (victim,) = crowd(1)
+    answer = answered(desk, LEGAL, reason=reason)
+    assert answer.status_code == 422
+    assert "This field is required" in answer.content.decode()
+    assert is_live(victim)
+
+
+def test_answer_to_a_page_of_long_ago_ends_nothing(
+    desk: Client, travel: Travel
+) -> None:
+    (victim,) = crowd(1)
+    long_ago = shown.VALID_SECONDS + 1
+
+    def wait() -> None:
+        # Both people have gone on working meanwhile.
+        for _ in range(3):
+            travel.shift(long_ago / 3)
+            assert is_live(victim)
+            assert desk.get(LIST).status_code == 200
+
+    answer = answered(desk, LEGAL, wait)
+    assert answer.status_code == 422
+    assert "open for too long" in answer.content.decode()
+    assert is_live(victim)
+
+
+def test_answer_to_the_page_of_somebody_else_ends_nothing(
+    desk: Client, admin: User
+) -> None:
+    (victim,) = crowd(1)
+    second = Client()
+    sign_in(second, admin)
+    page = second.get(END, LEGAL).content.decode()
+    (token,) = re.findall(r'name="shown" value="(\w+)"', page)
+    answer = desk.post(
+        END, {**LEGAL, "shown": token, "reason": "x", "confirmed": "yes"}
+    )
+    assert answer.status_code == 422
+    assert is_live(victim)
+
+
+def test_number_shown_for_one_filter_is_none_for_another(desk: Client) -> None:
+    victims = crowd(2)
+    answer = answered(desk, {"scope": "matching", "department": "Sales"}, **LEGAL)
+    assert answer.status_code == 422
+    assert all(map(is_live, victims))
+
+
+@pytest.mark.parametrize("query", [LEGAL, {"scope": "everyone"}])
+def test_refused_form_names_one_number_and_keeps_it(
+    desk: Client, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
+) -> None:
+    monkeypatch.setattr(target, "ALONE_AT_MOST", 1)
+    crowd(3)
+    first = desk.get(END, query).content.decode()
+    answer = answered(desk, query, lambda: opened("u-x", department="Legal"), typed="1")
+    second = answer.content.decode()
+    told = [
+        re.findall(r"(\d+) (?:sessions|when)|Type (\d+)", p) for p in (first, second)
+    ]
+    number = "3" if query is LEGAL else "4"
+    assert {n for each in told[1] for n in each if n} == {number}
+    if query is LEGAL:
+        assert told[0] == told[1]
+
+
+def test_lists_of_what_was_shown_are_few_and_go_by_themselves(
+    desk: Client, store: redis.Redis
+) -> None:
+    crowd(2)
+    for _ in range(shown.KEPT_AT_MOST + 2):
+        desk.get(END, LEGAL)
+    lists = store.keys(keys.frozen("*"))
+    assert len(lists) == shown.KEPT_AT_MOST
+    assert all(0 < store.ttl(each) <= shown.VALID_SECONDS for each in lists)
+
+
+def test_list_that_the_store_lost_ends_nothing_and_says_so(
+    desk: Client, store: redis.Redis
+) -> None:
+    victims = crowd(2)
+    answered(desk, LEGAL, lambda: store.delete(*store.keys(keys.frozen("*"))))
+    assert all(map(is_live, victims))
+    assert "has lost the list" in desk.get(LIST).content.decode()
+
+
+# All of a person ----------------------------------------------------------------------
+
+KIM = {"scope": "matching", "sub": "u-7", "issuer": ISSUER}
+
+
+def test_sign_in_under_way_does_not_survive_the_end_of_its_person(
+    desk: Client,
+) -> None:
+    opened("u-7")
+    coming = SessionStore()
+    coming.begin(
+        {"profile": {**PROFILE, "sub": "u-7"}, "sign_in": {"provider": "oidc"}},
+        person=keys.person(ISSUER, "u-7"),
+        origin=None,
+        since=time.time() - 1,
+    )
+    page = desk.get(END, KIM).content.decode()
+    assert "a sign-in of this person that is under way" in page
+    answered(desk, KIM)
+    with pytest.raises(UpdateError):
+        coming.save()
+    kinds = Revocation.objects.values_list("kind", flat=True)
+    assert list(kinds) == [Revocation.Kind.PERSON]
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    "query",
     [
-        ({"reason": ""}, "This field is required"),
-        ({"reason": "  "}, "This field is required"),
-        ({"as_of": "2020-01-01T00:00:00Z"}, "open for too long"),
-        ({"as_of": "2090-01-01T00:00:00Z"}, "open for too long"),
+        {"scope": "person", "sub": "u-7", "issuer": ISSUER},
+        {"scope": "matching", "sub": "u-7"},
+        {"scope": "matching", "q": "u-7@example.com"},
     ],
 )
-def test_answer_with_a_mistake_ends_nothing(
-    desk: Client, changes: dict[str, str], words: str
+def test_filter_that_means_one_person_ends_the_person(
+    desk: Client, query: dict[str, str]
 ) -> None:
-    (victim,) = crowd(1)
-    answer = answered(desk, LEGAL, **changes)
-    assert answer.status_code == 422
-    assert words in answer.content.decode()
+    mine, other = opened("u-7"), opened("u-8")
+    answered(desk, query)
+    assert [is_live(mine), is_live(other)] == [False, True]
+    assert Revocation.objects.get().kind == Revocation.Kind.PERSON
+    bulk = AuditEntry.objects.get(event="sessions:killed-in-bulk")
+    assert (bulk.subject, bulk.reason) == ("u-7", "theft")
+
+
+@pytest.mark.parametrize("extra", [{"department": "Legal"}, {"sub": ""}])
+def test_person_and_another_filter_is_no_person(
+    desk: Client, extra: dict[str, str]
+) -> None:
+    victim = opened("u-7")
+    query = {"scope": "person", "sub": "u-7", "issuer": ISSUER, **extra}
+    assert desk.get(END, query)["Location"] == LIST
     assert is_live(victim)
+
+
+def test_own_person_needs_the_tick(desk: Client, admin: User) -> None:
+    own = {"scope": "person", "sub": admin.sub, "issuer": admin.issuer}
+    answer = answered(desk, own)
+    assert "your own session" in answer.content.decode()
+    assert live.count() == 1
+    answered(desk, own, own="on")
+    assert live.count() == 0
+
+
+# Many ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("typed", ["", "2", "yes"])
@@ -139,8 +332,7 @@ def test_many_need_a_permission_of_their_own(
 
 def answered_blindly(desk: Client, query: dict[str, str]) -> int:
     """Sends an answer without having been asked."""
-    now = timezone.now().isoformat()
-    given = {"shown": "3", "typed": "3", "as_of": now, "own": "on"}
+    given = {"shown": "3", "typed": "3", "own": "on"}
     given |= {"reason": "x", "confirmed": "yes"}
     return desk.post(END, {**query, **given}).status_code
 
@@ -196,7 +388,7 @@ def test_own_session_among_the_chosen_is_left_alone_too(desk: Client) -> None:
 def test_everyone_needs_the_tick_for_oneself(desk: Client) -> None:
     victims = crowd(2)
     answer = answered(desk, {"scope": "everyone"})
-    assert "Everyone is everyone" in answer.content.decode()
+    assert "your own session" in answer.content.decode()
     assert all(map(is_live, victims))
 
 
@@ -220,15 +412,22 @@ def test_everyone_ends_by_one_mark_and_is_cleared_up(
         {"scope": "matching"},
         {"scope": "matching", "unknown": "x"},
         {"scope": "matching", "network": "nonsense"},
+        {"scope": "matching", "issuer": ISSUER},
+        {"scope": "matching", "netwrok": "10.0.0.0/8", "provider": "oidc"},
+        {"scope": "matching", "ip": "10.0.0.1"},
+        {"scope": "everyone", "department": "Legal"},
+        {"scope": "everyone", "netwrok": "10.0.0.0/8"},
+        {"scope": "person", "user": "u-1"},
         {"scope": "nonsense"},
+        {"session": ["a" * 24], "department": "Legal"},
+        {"session": ["a" * 24], "user": "u-1"},
         {"session": ["nonsense"]},
         {},
     ],
 )
 def test_what_is_unclear_ends_nothing(desk: Client, query: dict[str, str]) -> None:
     victims = crowd(2)
-    now = timezone.now().isoformat()
-    given = {"shown": "9", "typed": "9", "as_of": now, "own": "on"}
+    given = {"shown": "9", "typed": "9", "own": "on"}
     given |= {"reason": "x", "confirmed": "yes"}
     assert desk.get(END, query)["Location"] == LIST
     assert desk.post(END, {**query, **given})["Location"] == LIST
@@ -237,8 +436,7 @@ def test_what_is_unclear_ends_nothing(desk: Client, query: dict[str, str]) -> No
 
 def test_get_never_ends_anything(desk: Client) -> None:
     victims = crowd(2)
-    now = timezone.now().isoformat()
-    given = {"reason": "x", "confirmed": "yes", "shown": "2", "as_of": now}
+    given = {"reason": "x", "confirmed": "yes", "shown": "2"}
     assert desk.get(END, {**LEGAL, **given}).status_code == 200
     assert all(map(is_live, victims))
 
@@ -268,7 +466,7 @@ def test_two_admins_at_once_one_ended_the_other_already_gone(
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step ends one batch of two."""
     monkeypatch.setattr(job, "STEP_SECONDS", -1.0)
-    monkeypatch.setattr("accounts.sessions.kill.BATCH", 2)
+    monkeypatch.setattr(frozen, "BATCH", 2)
 
 
 @pytest.mark.usefixtures("slow")
@@ -317,3 +515,8 @@ def test_permission_names_are_those_that_exist() -> None:
         for each in Permission.objects.values_list("codename", flat=True)
     }
     assert {ending.MAY_END, ending.MAY_END_IN_BULK} <= names
+
+
+def test_desk_has_no_actions_in_the_language_of_the_moment(desk: Client) -> None:
+    answered(desk, {"session": [str(opened("u-7").session_id)]})
+    assert "Recent actions" not in desk.get("/admin/").content.decode()

@@ -132,10 +132,38 @@ def test_both_directions_are_the_other_way_round(desk: Client, order: str) -> No
 
 
 @pytest.mark.parametrize(
-    "query", ["?p=0", "?p=99", "?p=x", "?p=-1", "?o=nonsense", "?dir=up", "?unknown=1"]
+    "query", ["?p=0", "?p=99", "?p=x", "?p=-1", "?o=nonsense", "?dir=up", "?_popup=1"]
 )
 def test_odd_addresses_still_show_the_list(desk: Client, query: str) -> None:
     assert desk.get(LIST + query).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("?ip=10.0.0.1", "ip"),
+        ("?user=kim", "user"),
+        ("?netwrok=10.0.0.0/8&department=Legal", "netwrok"),
+        ("?department=Legal&user=kim&ip=10.0.0.1", "ip, user"),
+        ("?issuer=https://idp.example", "issuer"),
+    ],
+)
+def test_name_that_is_no_filter_lists_nothing(
+    desk: Client, query: str, names: str
+) -> None:
+    session = opened(department="Legal")
+    answer = desk.get(LIST + query)
+    text = answer.content.decode()
+    assert answer.status_code == 422
+    assert str(session.session_id) not in text
+    assert names in text
+
+
+def test_secret_in_place_of_a_filters_name_is_not_repeated(desk: Client) -> None:
+    session = opened()
+    answer = desk.get(f"{LIST}?{session.session_key}=1")
+    assert answer.status_code == 422
+    assert str(session.session_key) not in answer.content.decode()
 
 
 def test_change_of_device_is_flagged(desk: Client) -> None:

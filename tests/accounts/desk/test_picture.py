@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -82,8 +83,25 @@ def test_periods(desk: Client, query: str) -> None:
 def test_charts_of_nothing_are_charts() -> None:
     now = timezone.now()
     assert "<svg" in charts.bars_by_hour([], "title")
-    assert "<svg" in charts.line_over_time([(now, 0)], "title")
+    assert "<svg" in charts.line_over_time([(now, 0)], "title", [])
+    assert "<svg" in charts.line_over_time([], "title", [])
     assert "<svg" in charts.bar(0, 0)
+
+
+def test_one_sample_draws_no_day() -> None:
+    now = timezone.now()
+    hours = figures.sign_ins_by_hour(now - timedelta(hours=24))
+    points = [(now - timedelta(minutes=5), 7), (now, 7)]
+    chart = charts.line_over_time(points, "title", hours)
+    (path,) = re.findall(r'points="([^"]*)"', chart)
+    places = [float(pair.split(",")[0]) for pair in path.split()]
+    assert places[-1] - places[0] < charts.INNER_WIDTH / 100
+    # At the end of the day that the axis shows, which is that of the bars.
+    assert places[0] > charts.LEFT + charts.INNER_WIDTH * 0.9
+    bars = charts.bars_by_hour(hours, "title")
+    names = re.compile(r'<text class="x"[^>]*>([^<]*)<')
+    assert names.findall(chart) == names.findall(bars)
+    assert len(names.findall(chart)) > 2
 
 
 def test_titles_are_escaped() -> None:

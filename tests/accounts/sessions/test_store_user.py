@@ -15,7 +15,14 @@ from pytest_django.fixtures import Settings
 
 from accounts import audit
 from accounts.models import User
-from accounts.sessions import audit_copy, census, checks, live, noteworthy
+from accounts.sessions import (
+    audit_copy,
+    census,
+    checks,
+    frozen,
+    live,
+    noteworthy,
+)
 from accounts.sessions.amend import amend, turn
 from accounts.sessions.store import TOUCH_SECONDS, SessionStore
 from backoffice.demo.store import EmbeddedStore
@@ -94,6 +101,10 @@ def test_everything_the_site_does_is_allowed(
         refuse_sql(away)
         live.end([str(other.session_id)], by="desk")
     live.settle()
+    listed = frozen.freeze([mine], 60)
+    frozen.keep(listed, 90)
+    assert frozen.read(listed, 0) == [mine]
+    frozen.drop(listed)
     live.end_person(user, by="desk")
     live.end_origin(ISSUER, "s-1", by="provider")
     third = begin("u-3")
