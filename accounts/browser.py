@@ -11,7 +11,13 @@ from django.conf import settings
 from django.http import HttpRequest
 from ua_parser import parse
 
+from accounts.text_cache import text_cache
+
 MAX_AGENT = 300
+# An IPv6 address as long as it can be written, with the name of an interface.
+MAX_ADDRESS = 64
+# Two proxies in front of ours, and the client, all by IPv6.
+_MAX_REMEMBERED_HOPS = 160
 
 
 class Browser(NamedTuple):
@@ -57,7 +63,11 @@ def client_address(request: HttpRequest) -> str:
 def _address_in(meta: Mapping[str, Any]) -> str:
     remote = meta.get("REMOTE_ADDR", "")
     forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")
-    return _client_address(remote, forwarded, tuple(settings.TRUSTED_PROXIES))
+    trusted = tuple(settings.TRUSTED_PROXIES)
+    if len(forwarded) > _MAX_REMEMBERED_HOPS:
+        # A client can make it eight kilobytes long, and another one each time.
+        return _client_address.__wrapped__(remote, forwarded, trusted)
+    return _client_address(remote, forwarded, trusted)
 
 
 # Asked for at every request, and a browser's hops are the same every time.
@@ -79,7 +89,7 @@ def device(agent: str) -> str:
     return _device(agent) if agent else ""
 
 
-@lru_cache(maxsize=4096)
+@text_cache(entries=1024, longest=MAX_AGENT)
 def kind_of_device(agent: str) -> str:
     """Browser and system without their versions, as in "Chrome, Windows"."""
     if not agent:
@@ -89,7 +99,7 @@ def kind_of_device(agent: str) -> str:
     return ", ".join(part.family for part in parts if part) or agent
 
 
-@lru_cache(maxsize=4096)
+@text_cache(entries=4096, longest=MAX_ADDRESS)
 def network(address: str) -> str:
     """The network of an address, as in "203.0.113.0/24": /24, or /48 in IPv6."""
     if not _is_address(address):
@@ -101,7 +111,7 @@ def network(address: str) -> str:
     return str(ip_network(f"{found}/{width}", strict=False))
 
 
-@lru_cache(maxsize=4096)
+@text_cache(entries=1024, longest=MAX_AGENT)
 def _device(agent: str) -> str:
     found = parse(agent)
     parts = []
@@ -116,8 +126,11 @@ def _words(*words: str | None) -> str:
     return " ".join(word for word in words if word)
 
 
-@lru_cache(maxsize=4096)
+@text_cache(entries=4096, longest=MAX_ADDRESS)
 def _is_address(text: str) -> bool:
+    if len(text) > MAX_ADDRESS:
+        # The name of an interface has no end to `ipaddress`: fe80::1%aaaa…
+        return False
     try:
         ip_address(text)
     except ValueError:

@@ -23,7 +23,8 @@ def in_words(address: str) -> str | Promise:
     return _named(address, tuple(settings.PLACES.items())) if address else ""
 
 
-@lru_cache(maxsize=4096)
+# Each entry holds its own copy of the table.
+@lru_cache(maxsize=512)
 def _named(address: str, places: tuple[tuple[str, str], ...]) -> str | Promise:
     try:
         found = ip_address(address)

@@ -126,6 +126,10 @@ class Environment:
             return default
         return value
 
+    def at_least_one(self, name: str, default: int) -> int:
+        """A whole number of things, of which there is one at least."""
+        return self._number(name, default, lowest=1, highest=1_000_000)
+
     def web_address(self, name: str, default: Any = _ABSENT) -> str:
         """An http(s) address; http only for this machine, unless DEBUG is on."""
         value = self.text(name, default)

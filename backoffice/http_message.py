@@ -9,6 +9,8 @@ from typing import Any
 from gunicorn import util
 from gunicorn.http import message, wsgi
 
+from accounts.text_cache import text_cache
+
 
 class Request(message.Request):  # type: ignore[misc]
     """As gunicorn's; whether the other side is a proxy of ours is remembered."""
@@ -86,7 +88,7 @@ def _is_trusted(address: str, cfg: Any) -> bool:
     )
 
 
-@lru_cache(maxsize=1024)
+@text_cache(entries=1024, longest=64)
 def _is_usual(name: object) -> bool:
     """Whether a field of this name is sent as the application gave it."""
     return (

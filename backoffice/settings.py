@@ -157,6 +157,18 @@ DEVICE_MEMORY_DAYS = env.count("DEVICE_MEMORY_DAYS", 90)
 SESSION_CHANGE = env.choice("SESSION_CHANGE", "flag", ("flag", "end"))
 PLACES = env.named_networks("PLACES")
 
+# Long requests -----------------------------------------------------------
+
+# Each holds a thread for as long as it is open. What is left over serves the rest:
+# probes, pages, sign-in and whatever is quick.
+WEB_THREADS = env.at_least_one("WEB_THREADS", 16)
+LONG_REQUESTS_PER_PROCESS = env.at_least_one(
+    "LONG_REQUESTS_PER_PROCESS", max(1, WEB_THREADS * 3 // 4)
+)
+LONG_REQUESTS_PER_SESSION = env.at_least_one(
+    "LONG_REQUESTS_PER_SESSION", max(1, WEB_THREADS * 3 // 8)
+)
+
 # Sign-in ------------------------------------------------------------------
 
 PROVIDERS = providers.read(env)

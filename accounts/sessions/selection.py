@@ -3,11 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from accounts.browser import MAX_ADDRESS
 from accounts.sessions import clock
 from accounts.sessions.live_session import LiveSession
+from accounts.text_cache import text_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -101,7 +102,7 @@ def _milliseconds(moment: datetime) -> int:
     return -(-((moment - _EPOCH) // timedelta(microseconds=1)) // 1000)
 
 
-@lru_cache(maxsize=4096)
+@text_cache(entries=4096, longest=MAX_ADDRESS)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         found = ip_address(text)

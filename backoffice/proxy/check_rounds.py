@@ -17,8 +17,14 @@ import json
 import logging
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    UnreadablePostError,
+)
 
 from accounts.sessions.middleware import read_cookie
 from accounts.sessions.together import Together
@@ -32,12 +38,15 @@ from backoffice.request_id import name_request
 
 log = logging.getLogger("backoffice.gate")
 
+_NEEDED = frozenset({"REQUEST_METHOD", "RAW_URI"})
+_VARIABLES = _NEEDED | {"wsgi.url_scheme"}
+
 
 def checks(request: HttpRequest) -> HttpResponse:
     """What the gate says to each call of the round; 400 to a body of another form."""
     try:
         ticket, calls = _calls_in(request)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, RecursionError, RequestDataTooBig, UnreadablePostError):
         log.warning("checks_not_understood")
         return HttpResponseBadRequest()
     answer = {"ticket": ticket, "verdicts": [_verdict(call) for call in calls]}
@@ -53,11 +62,51 @@ def _calls_in(request: HttpRequest) -> tuple[str, list[WSGIRequest]]:
         for name, value in request.META.items()
         if not name.startswith("HTTP_")
     }
-    body, together = json.loads(request.body.decode("latin-1")), Together()
-    return body["ticket"], [
+    ticket, calls = _parse_round(request.body)
+    together = Together()
+    return ticket, [
         _described({**ours, **call, **variables_of(call["RAW_URI"])}, together)
-        for call in body["calls"]
+        for call in calls
     ]
+
+
+def _parse_round(body: bytes) -> tuple[str, list[dict[str, str]]]:
+    """The ticket and the variables of each call.
+
+    Raises ValueError for a body of another form, RecursionError for one nested deeper
+    than Python reads. What is read here becomes a request, and all that looks at a
+    request expects a string of bytes in each variable.
+    """
+    parsed = json.loads(body.decode("latin-1"), object_pairs_hook=_without_duplicates)
+    if not isinstance(parsed, dict) or parsed.keys() != {"ticket", "calls"}:
+        raise ValueError("not a round")
+    ticket, calls = parsed["ticket"], parsed["calls"]
+    if not isinstance(ticket, str) or not isinstance(calls, list):
+        raise ValueError("not a round")
+    for variables in calls:
+        _check_variables(variables)
+    return ticket, calls
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Of two values one reader takes the first and the next one the last.
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def _check_variables(variables: object) -> None:
+    if not isinstance(variables, dict) or not variables.keys() >= _NEEDED:
+        raise ValueError("not a call")
+    for name, value in variables.items():
+        # Nothing else: wsgi.input or REMOTE_ADDR are facts about our own request.
+        if name not in _VARIABLES and not name.startswith("HTTP_"):
+            raise ValueError("an unknown variable")
+        if not isinstance(value, str):
+            raise ValueError("not a string")
+        # Raises UnicodeEncodeError, a ValueError, for a sign that is no byte.
+        value.encode("latin-1")
 
 
 def _described(environ: dict[str, Any], together: Together) -> WSGIRequest:

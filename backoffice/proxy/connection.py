@@ -138,6 +138,8 @@ def _trusting(ca_file: str | None) -> ssl.SSLContext:
 
 
 def end_from_outside(sock: Any) -> None:
-    """Makes whoever waits on this socket in another thread stop waiting."""
+    """Makes whoever waits on this socket, if any, in another thread stop waiting."""
+    if sock is None:
+        return
     with suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)

@@ -47,6 +47,7 @@ class Refusal(Enum):
     FAILED = 500, "failed", "The call could not be decided."
     NO_UPGRADE = 501, "no-upgrade", "WebSockets do not pass through here."
     UPSTREAM_DOWN = 502, "upstream-down", "The service gave no proper answer."
+    BUSY = 503, "busy", "Too many long requests are open right now."
     STORE_DOWN = 503, "store-down", "Sign-in state cannot be checked right now."
     UPSTREAM_SLOW = 504, "upstream-slow", "The service did not answer in time."
 

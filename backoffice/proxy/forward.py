@@ -18,12 +18,14 @@ from backoffice.proxy.body import AnswerBody, request_body
 from backoffice.proxy.connection import Call
 from backoffice.proxy.errors import Refusal, Refused, chain, root_name
 from backoffice.proxy.headers import Field, from_upstream, origin_fields, to_upstream
+from backoffice.proxy.route_values import SAFE
 from backoffice.proxy.routes import Route
 from backoffice.proxy.streams import OpenCall, client_socket, streams
 from backoffice.proxy.wire import send
 
 EVENTS = "text/event-stream"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+BUSY_SECONDS = 5
 
 
 def forward(
@@ -41,7 +43,7 @@ def forward(
     is, and the call is cut when it no longer is. Redirects are returned, nothing is
     retried: a request that may have arrived must not arrive twice (RFC 9110, 9.2.2).
     Raises Refused: 413, 431, 502 or 504, 400 when the client's body breaks off, 401
-    when the session ended before there was an answer.
+    when the session ended before there was an answer, 503 when too many are open.
     """
     deadline = time.monotonic() + route.total_timeout
     prepared, target = _prepare(request, route, suffix, identity)
@@ -49,9 +51,15 @@ def forward(
     client = client_socket(request.META)
     opened = OpenCall(call, is_live, session_id, client)
     streams.enter(opened)
+    # As a browser's EventSource asks: it is refused before anything is sent.
+    if request.META.get("HTTP_ACCEPT") == EVENTS and not streams.admit_stream(opened):
+        streams.leave(opened)
+        raise _busy(may_repeat=True)
     try:
         return _answered(prepared, route, opened)
     except (OSError, Refused) as error:
+        if opened.is_too_many:
+            raise _busy(may_repeat=request.method in SAFE) from error
         if opened.is_cut:
             raise Refused(Refusal.NO_SESSION, "ended-meanwhile") from error
         if isinstance(error, Refused):
@@ -123,6 +131,8 @@ def _answered(
         streams.leave(opened)
         raise
     try:
+        if _goes_on(answer) and not streams.admit_stream(opened):
+            raise _busy(may_repeat=prepared.method in SAFE)
         first = _first_piece(answer)
         fields = _fields_of(answer, route)
     except BaseException:
@@ -137,6 +147,7 @@ def _answered(
             fields = [*_without_length(fields), ("Content-Length", str(len(first)))]
         # A type, so that Django need not find out which one it would be.
         return WholeResponse(first, "", answer.status).take(fields)
+    opened.has_begun = True
     body = AnswerBody(answer, route.name, first, partial(_left, opened))
     return ProxiedResponse(body, status=answer.status).take(fields)
 
@@ -153,9 +164,14 @@ def _left(opened: OpenCall) -> bool:
 def _first_piece(answer: Answer) -> bytes:
     # Events are the exception: the first may be minutes away, and the browser wants
     # to know that the stream is open.
+    return b"" if _goes_on(answer) else answer.read()
+
+
+def _goes_on(answer: Answer) -> bool:
+    """Whether it is a stream of events, with more of them to come."""
     types = answer.all_values("content-type")
     is_live = bool(types) and types[0].lower().startswith(EVENTS)
-    return b"" if is_live and not answer.is_whole else answer.read()
+    return is_live and not answer.is_whole
 
 
 def _fields_of(answer: Answer, route: Route) -> list[Field]:
@@ -220,6 +236,12 @@ def _cookies_of(request: HttpRequest, route: Route) -> dict[str, str]:
         settings.SERVED_OVER_HTTPS,
     )
     return {"Cookie": own} if own else {}
+
+
+def _busy(may_repeat: bool) -> Refused:
+    # A write may have been carried out: nobody is asked to send it again.
+    wait = {"Retry-After": str(BUSY_SECONDS)} if may_repeat else {}
+    return Refused(Refusal.BUSY, headers=wait)
 
 
 def _failure(error: Exception) -> Refused:

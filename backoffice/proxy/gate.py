@@ -14,13 +14,13 @@ The gate reads the session and never writes it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
 from accounts.profile import StaffProfile
+from accounts.text_cache import text_cache
 from backoffice.proxy.errors import Refusal, Refused
 from backoffice.proxy.paths import ProxyPath, read_target
 from backoffice.proxy.reload import current_routes
@@ -178,7 +178,7 @@ def _demand_own_page(call: Call, site: str | None) -> None:
         raise Refused(Refusal.NO_PROOF, "site")
 
 
-@lru_cache(maxsize=64)
+@text_cache(entries=64, longest=256)
 def own_origin(url: str) -> str:
     """Scheme, host and port as browsers write them (RFC 6454, 6.2)."""
     parts = urlsplit(url)

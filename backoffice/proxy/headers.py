@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from accounts.profile import StaffProfile
+from accounts.text_cache import text_cache
 from backoffice.proxy.errors import NO_STORE
 from backoffice.proxy.header_names import (
     NOT_RETURNED,
@@ -41,6 +42,8 @@ OWN: tuple[Field, ...] = (
     ("Content-Security-Policy", CONTENT_POLICY),
 )
 _CONNECTION = "HTTP_CONNECTION"
+# No field in use has a longer name.
+_MAX_NAME = 64
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
@@ -155,7 +158,7 @@ def from_upstream(
     return [*kept, ("Cache-Control", stored), ("Vary", varies + "Cookie"), *OWN]
 
 
-@lru_cache(maxsize=4096)
+@text_cache(entries=1024, longest=_MAX_NAME)
 def _sent_name(variable: str) -> str | None:
     """The field to send for a CGI variable; None when it is none, or may not go on."""
     if variable.startswith("HTTP_"):
@@ -169,13 +172,13 @@ def _sent_name(variable: str) -> str | None:
     return None if name.startswith(NOT_SENT_PREFIXES) else name.title()
 
 
-@lru_cache(maxsize=4096)
+@text_cache(entries=1024, longest=_MAX_NAME)
 def _known_name(name: str) -> str | None:
     """The name as our lists have it; None when it is no proper name at all."""
     return _canonical(name) if _TOKEN.fullmatch(name) else None
 
 
-@lru_cache(maxsize=4096)
+@text_cache(entries=1024, longest=_MAX_NAME)
 def _is_dropped(known: str) -> bool:
     return known in NOT_RETURNED or known.startswith(NOT_RETURNED_PREFIXES)
 

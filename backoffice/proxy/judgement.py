@@ -34,6 +34,8 @@ _NOTEWORTHY = frozenset(
 )
 _BEFORE_THE_SESSION = frozenset({Refusal.NO_EXPECT, Refusal.BAD_HOST, Refusal.BAD_PATH})
 MAX_PATH = 200
+# A name of the DNS (RFC 1035, 3.1) with a port.
+_MAX_HOST = 260
 
 
 def judge(request: HttpRequest, target: str) -> GatePass:
@@ -63,7 +65,11 @@ def judge(request: HttpRequest, target: str) -> GatePass:
 def _host_of(request: HttpRequest) -> str:
     """As `request.get_host()`, with the hosts that were accepted remembered."""
     claimed = request._get_raw_host()  # type: ignore[attr-defined]
-    return _accepted(claimed, tuple(settings.ALLOWED_HOSTS), settings.DEBUG)
+    allowed = tuple(settings.ALLOWED_HOSTS)
+    if len(claimed) > _MAX_HOST:
+        # A pattern such as .example.com takes names of any length.
+        return _accepted.__wrapped__(claimed, allowed, settings.DEBUG)
+    return _accepted(claimed, allowed, settings.DEBUG)
 
 
 @lru_cache(maxsize=256)

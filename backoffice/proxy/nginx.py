@@ -217,6 +217,20 @@ class Nginx:
             else:
                 yield from late_refusal(status, word, self._refused())
             yield "}"
+        if self.lua:
+            yield from self._bad_response()
+
+    def _bad_response(self) -> Iterator[str]:
+        """A 502 that answers.lua makes, when nginx has begun to send a response.
+
+        nginx marks the client's connection as broken then, and still keeps it: it would
+        read the next request and send nothing.
+        """
+        yield "location @bad-response {"
+        yield f"    {FORGET}"
+        yield "    keepalive_timeout 0;"
+        yield from late_refusal(502, _LATE[502], self._refused())
+        yield "}"
 
     def _too_large(self) -> Iterator[str]:
         if self.lua:

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from accounts.sessions.store import SessionStore
-from backoffice.proxy.errors import Refused
+from backoffice.proxy.errors import Refusal, Refused
 from backoffice.proxy.forward import forward
 from backoffice.proxy.gate import GatePass
 from backoffice.proxy.headers import hops_left
@@ -32,10 +32,12 @@ def pass_on(request: HttpRequest, granted: GatePass) -> HttpResponseBase:
             request, route, granted.suffix, identity, granted.session_id, is_live
         )
     except Refused as refused:
-        log.warning(
-            "call_failed route=%s word=%s reason=%s",
-            route.name,
-            refused.refusal.word,
-            refused.reason,
-        )
+        if refused.refusal is not Refusal.BUSY:
+            # That one is logged where the limit is, once for many.
+            log.warning(
+                "call_failed route=%s word=%s reason=%s",
+                route.name,
+                refused.refusal.word,
+                refused.reason,
+            )
         return refused.answer()

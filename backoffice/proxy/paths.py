@@ -13,9 +13,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import unquote
 
+from accounts.text_cache import text_cache
 from backoffice.proxy.errors import AmbiguousPath
 
 PREFIX = "/api/proxy"
@@ -28,6 +28,8 @@ _TREACHEROUS = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|//")
 _DOTS = {".", ".."}
 # Honest paths are decoded once, twice when a file name holds a percent sign.
 _MOST_DECODINGS = 5
+# Paths of pages are shorter. Longer ones are read anew each time.
+_MAX_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class ProxyPath:
         return unquote(path).rstrip("/")
 
 
-@lru_cache(maxsize=1024)
+@text_cache(entries=1024, longest=_MAX_REMEMBERED)
 def is_proxy_path(path: str) -> bool:
     """Whether any server, however lenient, could take this path for one of ours.
 
@@ -64,7 +66,6 @@ def is_proxy_path(path: str) -> bool:
         return True
 
 
-@lru_cache(maxsize=2048)
 def read_target(target: str, host: str) -> ProxyPath:
     """The route and suffix that a raw request target names (RFC 9112, 3.2).
 
@@ -72,7 +73,12 @@ def read_target(target: str, host: str) -> ProxyPath:
     request was accepted for. `%2F` inside a segment stays what it is.
     Raises AmbiguousPath when the target can be read in more than one way.
     """
-    path, mark, query = _origin_form(target, host).partition("?")
+    return _read_origin_form(_origin_form(target, host))
+
+
+@text_cache(entries=1024, longest=_MAX_REMEMBERED)
+def _read_origin_form(target: str) -> ProxyPath:
+    path, mark, query = target.partition("?")
     if not _PATH.fullmatch(path) or not _QUERY.fullmatch(query) or "#" in query:
         raise AmbiguousPath("signs")
     if any(_is_ambiguous(reading) for reading in _readings(path)):

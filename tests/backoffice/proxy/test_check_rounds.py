@@ -145,6 +145,7 @@ def test_an_accident_with_one_call_denies_that_one(
     assert [each.get("word") for each in found] == [None, "failed", None]
 
 
+GOOD = {"REQUEST_METHOD": "GET", "RAW_URI": "/api/proxy/members/", "HTTP_HOST": HOST}
 BODIES = [
     b"",
     b"{",
@@ -155,12 +156,75 @@ BODIES = [
     b'{"ticket": "1", "calls": [[]]}',
     b'{"ticket": "1", "calls": {"RAW_URI": "/"}}',
     b'{"ticket": "1", "calls": null}',
+    b'{"ticket": 1, "calls": []}',
+    b'{"ticket": "1", "ticket": "2", "calls": []}',
+    b'{"ticket": "1", "calls": ' + b"[" * 50_000,
+    b'{"ticket": "1", "calls": [], "x": ' + b"9" * 5000 + b"}",
+    b'{"ticket": "1", "calls": [], "x": NaN}',
+    b"\xff\xfe",
+    b"\0" * 100,
+    *(
+        json.dumps({"ticket": "1", "calls": [{**GOOD, **odd}]}).encode()
+        for odd in (
+            {"HTTP_COOKIE": 5},
+            {"HTTP_COOKIE": None},
+            {"REQUEST_METHOD": 5},
+            {"REQUEST_METHOD": ["GET"]},
+            {"RAW_URI": {}},
+            {"HTTP_HOST": True},
+            {"HTTP_X_REQUEST_ID": 1e300},
+            {"HTTP_ORIGIN": "\u0100"},
+            {"HTTP_ORIGIN": "\ud800"},
+            {"wsgi.url_scheme": 5},
+            {"wsgi.input": ""},
+            {"REMOTE_ADDR": "127.0.0.1"},
+            {"CONTENT_TYPE": "text/plain"},
+            {"": ""},
+        )
+    ),
+    b'{"ticket": "1", "calls": [{"RAW_URI": "/"}]}',
+    b'{"ticket": "1", "calls": [{"RAW_URI": "/", "RAW_URI": "/",'
+    b' "REQUEST_METHOD": "GET"}]}',
 ]
 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_a_body_of_another_form_is_400(client: Client, body: bytes) -> None:
     assert client.post(CHECKS, body, "application/json").status_code == 400
+
+
+def test_a_body_larger_than_the_site_takes_is_400(
+    client: Client, settings: Settings, lines: Lines
+) -> None:
+    body = b" " * (settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+    assert client.post(CHECKS, body, "application/json").status_code == 400
+    assert not any("exception" in line for line in lines())
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+variables = st.sampled_from([*GOOD, "HTTP_COOKIE", "wsgi.url_scheme", "wsgi.input"])
+nearly_calls = st.dictionaries(variables | st.text(), st.text() | json_values)
+nearly_rounds = st.fixed_dictionaries(
+    {"ticket": st.text() | json_values},
+    optional={"calls": st.lists(nearly_calls.map(lambda odd: {**GOOD, **odd}))},
+)
+bodies = (json_values | nearly_calls | nearly_rounds).map(
+    lambda value: json.dumps(value).encode()
+) | st.binary()
+
+
+def test_any_body_is_200_or_400(client: Client, lines: Lines) -> None:
+    @hypothesis_settings(max_examples=500, suppress_health_check=list(HealthCheck))
+    @given(body=bodies)
+    def try_it(body: bytes) -> None:
+        response = client.post(CHECKS, body, "application/json")
+        assert response.status_code in {200, 400}
+
+    try_it()
+    assert not any("exception" in line for line in lines())
 
 
 signs = st.text(st.characters(max_codepoint=255), max_size=20)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.test import RequestFactory
+from pytest_django.fixtures import Settings
 
 from accounts.sessions.errors import StoreUnavailable
 from backoffice.proxy import streams as module
@@ -15,6 +16,8 @@ from backoffice.proxy.forward import forward
 from backoffice.proxy.routes import Route
 from backoffice.proxy.streams import (
     GRACE_SECONDS,
+    LOG_SECONDS,
+    LONG_SECONDS,
     OUTAGE_SECONDS,
     OpenCall,
     Streams,
@@ -168,6 +171,121 @@ def test_whoever_waits_for_the_client_waits_until_the_deadline(
     assert not one.is_cut
 
 
+# Too many of them ------------------------------------------------------------
+
+
+@pytest.fixture
+def limits(settings: Settings) -> None:
+    settings.LONG_REQUESTS_PER_SESSION = 2
+    settings.LONG_REQUESTS_PER_PROCESS = 3
+
+
+def entered(watched: Streams, session: Session, session_id: str = "sid-1") -> OpenCall:
+    one = OpenCall(Call("/", 1, 1, DEADLINE), session.is_live, session_id)
+    watched.enter(one)
+    return one
+
+
+@pytest.mark.usefixtures("limits")
+def test_a_stream_beyond_the_limit_of_its_session_is_refused(session: Session) -> None:
+    watched, first = opened(session)
+    second, third = entered(watched, session), entered(watched, session)
+    assert [watched.admit_stream(one) for one in (first, second)] == [True, True]
+    assert not watched.admit_stream(third)
+    assert watched.admit_stream(entered(watched, session, "sid-2"))
+    watched.leave(first)
+    assert watched.admit_stream(third)
+
+
+@pytest.mark.usefixtures("limits")
+def test_a_stream_beyond_the_limit_of_the_process_is_refused(session: Session) -> None:
+    watched, first = opened(session)
+    assert watched.admit_stream(first)
+    for name in ("sid-2", "sid-3"):
+        assert watched.admit_stream(entered(watched, session, name))
+    assert not watched.admit_stream(entered(watched, session, "sid-4"))
+
+
+@pytest.mark.usefixtures("limits")
+def test_a_stream_counts_once(session: Session) -> None:
+    """It is admitted by what it asks for, and again by what it receives."""
+    watched, first = opened(session)
+    assert all(watched.admit_stream(first) for _ in range(9))
+
+
+@pytest.mark.usefixtures("limits")
+def test_quick_calls_are_not_counted(session: Session, clock: list[float]) -> None:
+    watched, first = opened(session)
+    others = [entered(watched, session) for _ in range(50)]
+    clock[0] += LONG_SECONDS - 0.1
+    watched.look()
+    assert not any(one.is_cut for one in (first, *others))
+    assert watched.admit_stream(first)
+
+
+@pytest.mark.usefixtures("limits")
+def test_the_newest_of_too_many_waiting_calls_are_refused(
+    session: Session, clock: list[float]
+) -> None:
+    watched, first = opened(session)
+    clock[0] += 0.1
+    others = [entered(watched, session) for _ in range(4)]
+    clock[0] += LONG_SECONDS
+    watched.look()
+    refused = [one for one in (first, *others) if one.is_too_many]
+    assert len(refused) == 3
+    assert first not in refused
+    assert all(one.is_cut for one in refused)
+
+
+@pytest.mark.usefixtures("limits")
+def test_a_response_that_has_begun_is_not_broken_off(
+    session: Session, clock: list[float]
+) -> None:
+    watched, first = opened(session)
+    begun = [first, *(entered(watched, session) for _ in range(4))]
+    for one in begun:
+        one.has_begun = True
+    waiting = entered(watched, session, "sid-2")
+    clock[0] += LONG_SECONDS
+    watched.look()
+    assert not any(one.is_cut for one in begun)
+    # They count all the same: the process holds more than it may.
+    assert waiting.is_too_many
+
+
+@pytest.mark.usefixtures("limits")
+def test_streams_and_waiting_calls_of_a_session_are_counted_apart(
+    session: Session, clock: list[float], settings: Settings
+) -> None:
+    settings.LONG_REQUESTS_PER_PROCESS = 9
+    watched, first = opened(session)
+    assert watched.admit_stream(first)
+    assert watched.admit_stream(entered(watched, session))
+    waiting = [entered(watched, session) for _ in range(2)]
+    clock[0] += LONG_SECONDS
+    watched.look()
+    assert not any(one.is_cut for one in waiting)
+
+
+@pytest.mark.usefixtures("limits")
+def test_many_refusals_are_one_line(
+    session: Session, clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    watched, first = opened(session)
+    for one in (first, entered(watched, session)):
+        assert watched.admit_stream(one)
+    for _ in range(50):
+        assert not watched.admit_stream(entered(watched, session))
+    clock[0] += LOG_SECONDS
+    assert not watched.admit_stream(entered(watched, session))
+    said = [one.getMessage() for one in caplog.records]
+    assert said == [
+        f"requests_refused word=busy limit=session refused={count} session=sid-1"
+        for count in (1, 50)
+    ]
+
+
 # With the real thread ------------------------------------------------------
 
 
@@ -232,6 +350,38 @@ def test_a_failed_call_is_not_watched(session: Session) -> None:
     with pytest.raises(Refused):
         ask(Route("a", "http://127.0.0.1:1"), session)
     assert len(streams) == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_one_stream_too_many_is_503(
+    route: Route, upstream: Upstream, session: Session, settings: Settings, method: str
+) -> None:
+    """Who had it sent a write is not told when to send it again."""
+    settings.LONG_REQUESTS_PER_SESSION = 1
+    upstream.answers = [hanging(EVENTS)]
+    first = ask(route, session)
+    request = RequestFactory().generic(method, "/unused")
+    with pytest.raises(Refused) as caught:
+        forward(request, route, "/x", {}, "sid-1", session.is_live)
+    assert caught.value.refusal is Refusal.BUSY
+    assert ("Retry-After" in caught.value.headers) == (method == "GET")
+    assert len(streams) == 1
+    first.close()  # type: ignore[attr-defined]
+
+
+def test_an_event_source_is_refused_before_anything_is_sent(
+    route: Route, upstream: Upstream, session: Session, settings: Settings
+) -> None:
+    settings.LONG_REQUESTS_PER_SESSION = 1
+    upstream.answers = [hanging(EVENTS)]
+    first = ask(route, session)
+    request = RequestFactory().get("/unused", HTTP_ACCEPT="text/event-stream")
+    with pytest.raises(Refused) as caught:
+        forward(request, route, "/x", {}, "sid-1", session.is_live)
+    assert caught.value.refusal is Refusal.BUSY
+    assert len(upstream.requests) == 1
+    assert len(streams) == 1
+    first.close()  # type: ignore[attr-defined]
 
 
 def test_one_thread_watches_them_all(

@@ -5,9 +5,11 @@ local cookies = require "backoffice.cookies"
 local routes = require "backoffice.routes"
 
 local var, header, exit, get_headers = ngx.var, ngx.header, ngx.exit, ngx.resp.get_headers
+local log, WARN = ngx.log, ngx.WARN
 local lower, gsub, gmatch, tonumber, pairs = string.lower, string.gsub, string.gmatch, tonumber, pairs
 
-local DOWN = 502
+-- No status of HTTP: nginx knows what to do at it (lua-route.conf).
+local BAD_RESPONSE = 599
 -- What upstreams say all the time, and what is seen to elsewhere.
 local PLAIN = {
     close = true, ["keep-alive"] = true, upgrade = true, connection = true,
@@ -47,12 +49,20 @@ local function end_here(named)
     end
 end
 
+-- Makes it a 502 that closes the client's connection. Why goes to the log: an upstream that
+-- sends 103 Early Hints works elsewhere, and nobody else would tell its owner.
+local function refuse(status, why)
+    log(WARN, "upstream_refused because=", why, " status=", status)
+    return exit(BAD_RESPONSE)
+end
+
 -- Cuts an answer without a status line: nginx takes it for HTTP/0.9, would pass it on as it
 -- is, past every rule about fields, and can give no other any more.
 function _M.clean()
     local status = ngx.status
     if status < 100 then return exit(ngx.ERROR) end
-    if not is_final(status) or not has_one_length() then return exit(DOWN) end
+    if not is_final(status) then return refuse(status, "interim") end
+    if not has_one_length() then return refuse(status, "framing") end
     local named = var.upstream_http_connection
     if named and not PLAIN[lower(named)] then end_here(named) end
 end

@@ -3,7 +3,7 @@
 
 local lower, match, sub, find, ipairs = string.lower, string.match, string.sub, string.find, ipairs
 
-local KEPT = 1000
+local KEPT, MOST_KEPT_BYTES = 1000, 256
 local PORTS = { http = "80", https = "443" }
 
 local _M = {}
@@ -42,7 +42,9 @@ function _M.is_served(host)
     local verdict = verdicts[host]
     if verdict == nil then
         verdict = judge(host)
-        if count > KEPT then verdicts, count = {}, 0 end
+        -- A pattern such as .example.com takes names of any length.
+        if #host > MOST_KEPT_BYTES then return verdict end
+        if count >= KEPT then verdicts, count = {}, 0 end
         verdicts[host], count = verdict, count + 1
     end
     return verdict
