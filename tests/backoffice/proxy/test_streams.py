@@ -173,7 +173,7 @@ def test_whoever_waits_for_the_client_waits_until_the_deadline(
 
 def ask(route: Route, session: Session) -> object:
     request = RequestFactory().get("/unused")
-    return forward(request, route, "/x", {}, "sid-1", session.is_live)
+    return forward(request, route, "/x", {}, "sid-1", session.is_live, ("i", "s"))
 
 
 def test_a_silent_stream_is_cut(
