@@ -48,3 +48,19 @@ def is_quiet(sock: socket.socket) -> bool:
     except OSError:
         return False
     return False
+
+
+def has_bytes(sock: socket.socket) -> bool:
+    """Whether bytes have come that nobody has read; False when it was only closed.
+
+    For a connection that is given up: with TLS the first of them is taken.
+    """
+    try:
+        if isinstance(sock, ssl.SSLSocket):
+            # Asked of TLS itself: what makes the socket readable may be its own, a
+            # session ticket for example.
+            sock.settimeout(0)
+            return bool(sock.recv(1))
+        return bool(sock.recv(1, _LOOK))
+    except OSError:
+        return False

@@ -26,7 +26,7 @@ class Answer:
 
     Whoever holds it closes it, read to the end or not: a connection that still holds
     half an answer would give the other half to the next person. `done` takes the
-    connection back, and is told whether it can be used again.
+    connection back, and is told whether the answer was read to its end.
     """
 
     def __init__(
@@ -75,7 +75,9 @@ class Answer:
         """Gives the connection up; one that is not read to its end is closed."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._done(connection, self._left == 0 and self.head.lasts)
+            if not self.head.lasts:
+                connection.is_spoilt = True
+            self._done(connection, self._left == 0)
 
     def _take(self, connection: Connection, most: int) -> bytes:
         if not connection.unread:
@@ -135,7 +137,7 @@ class Answer:
 
 
 def _read_head(connection: Connection, call: Call, method: str) -> AnswerHead:
-    for _ in range(MOST_INTERIM):
+    for interim in range(MOST_INTERIM):
         while (end := connection.unread.find(END)) < 0:
             if len(connection.unread) > MOST_BYTES:
                 raise BadAnswer("endless head")
@@ -146,5 +148,7 @@ def _read_head(connection: Connection, call: Call, method: str) -> AnswerHead:
         connection.unread = connection.unread[end + len(END) :]
         head = read_head(data, method)
         if not head.is_interim:
-            return head
+            # Nobody asked for an interim response. Who cannot count its responses may
+            # send one more of them later.
+            return head._replace(lasts=False) if interim else head
     raise BadAnswer("interim answers")

@@ -29,7 +29,9 @@ _WITHOUT_BODY = frozenset({204, 304})
 class AnswerHead(NamedTuple):
     """Status and fields as they came; `length` of the body in bytes, or how it ends.
 
-    `lasts`: whether the connection can carry another call afterwards.
+    `lasts`: whether the connection can carry another call afterwards. Never after a
+    response without a body (HEAD, 204, 304): an upstream that sends one all the same
+    sends it after the end of the response, where the next one is expected.
     """
 
     status: int
@@ -60,7 +62,7 @@ def read_head(data: bytes, method: str) -> AnswerHead:
     length = _framing(fields)
     lasts = status_line[1] == "1" and not _says_close(fields)
     if not has_body:
-        return AnswerHead(status, fields, 0, lasts)
+        return AnswerHead(status, fields, 0, lasts=False)
     return AnswerHead(status, fields, length, lasts and length != UNTIL_CLOSED)
 
 

@@ -10,6 +10,7 @@ import functools
 import socket
 import ssl
 import time
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +22,16 @@ from backoffice.proxy.address import Address
 from backoffice.proxy.errors import BadAnswer
 
 READ_BYTES = 64 * 1024
+EVERYBODY = "everybody"
 
 
 @dataclass(slots=True)
 class Call:
     """What one call may take: seconds, and a deadline on the monotonic clock.
 
-    `socket` is where it is under way, for whoever must end it from outside.
+    `socket` is where it is under way, for whoever must end it from outside. `route` is
+    the name of its route, for the log. `owner` is whose kept connections it may use and
+    add to: one person's, or EVERYBODY's; None: it gets a connection of its own.
     """
 
     target: str
@@ -35,6 +39,8 @@ class Call:
     read_timeout: float
     deadline: float
     socket: socket.socket | None = None
+    route: str = ""
+    owner: Hashable = None
 
     def patience(self) -> float:
         """Seconds the next step may take. Raises TimeoutError when none are left."""
@@ -51,7 +57,10 @@ class Connection:
         self.sock = sock
         self.unread = b""
         self.used_at = time.monotonic()
-        # Once the other side has stopped listening, nobody else may be sent there.
+        self.owner: Hashable = None
+        self.route = ""
+        # This request is its last: the other side has stopped listening, or whether it
+        # is in step with us cannot be known.
         self.is_spoilt = False
         self._patience = 0.0
 
@@ -84,6 +93,10 @@ class Connection:
         """Whether it is open and nothing has come that nobody asked for."""
         # Bytes after the end of an answer would be the head of the next person's.
         return not self.unread and sockets.is_quiet(self.sock)
+
+    def has_stray_bytes(self) -> bool:
+        """Whether bytes came that no request caused; the connection is then closed."""
+        return bool(self.unread) or sockets.has_bytes(self.sock)
 
     def close(self) -> None:
         with suppress(OSError):

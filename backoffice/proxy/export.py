@@ -97,4 +97,5 @@ def _route(route: Route) -> dict[str, Any]:
         "cookie_lead": cookies.lead_of(route.name, settings.SERVED_OVER_HTTPS),
         "cookie_end": cookies.end_of(route.prefix, settings.SERVED_OVER_HTTPS),
         "cache": route.cache.value,
+        "keepalive": route.keepalive.value,
     }

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -15,13 +15,15 @@ from accounts.browser import client_address
 from backoffice.proxy import cookies
 from backoffice.proxy.answer import Answer
 from backoffice.proxy.body import AnswerBody, request_body
-from backoffice.proxy.connection import Call
+from backoffice.proxy.connection import EVERYBODY, Call
 from backoffice.proxy.errors import Refusal, Refused, chain, root_name
 from backoffice.proxy.headers import Field, from_upstream, origin_fields, to_upstream
-from backoffice.proxy.route_values import SAFE
+from backoffice.proxy.route_values import SAFE, KeepAlive
 from backoffice.proxy.routes import Route
 from backoffice.proxy.streams import OpenCall, client_socket, streams
 from backoffice.proxy.wire import send
+
+Person = tuple[str, str]
 
 EVENTS = "text/event-stream"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -35,11 +37,13 @@ def forward(
     identity: Mapping[str, str],
     session_id: str,
     is_live: Callable[[], bool],
+    person: Person,
 ) -> HttpResponseBase:
     """Sends this request to the route's upstream and streams the answer back.
 
     `suffix` is the raw rest of the target, already judged by the gate; `identity`
-    are the fields that say who is calling; `is_live` asks whether their session still
+    are the fields that say who is calling, and `person` is who it is, by issuer and
+    subject; `is_live` asks whether their session still
     is, and the call is cut when it no longer is. Redirects are returned, nothing is
     retried: a request that may have arrived must not arrive twice (RFC 9110, 9.2.2).
     Raises Refused: 413, 431, 502 or 504, 400 when the client's body breaks off, 401
@@ -48,6 +52,7 @@ def forward(
     deadline = time.monotonic() + route.total_timeout
     prepared, target = _prepare(request, route, suffix, identity)
     call = Call(target, route.connect_timeout, route.read_timeout, deadline)
+    call.route, call.owner = route.name, _owner(route, person)
     client = client_socket(request.META)
     opened = OpenCall(call, is_live, session_id, client)
     streams.enter(opened)
@@ -65,6 +70,13 @@ def forward(
         if isinstance(error, Refused):
             raise
         raise _failure(error) from error
+
+
+def _owner(route: Route, person: Person) -> Hashable:
+    """Whose connections to the upstream this request may use; None: nobody's."""
+    if route.keepalive is KeepAlive.OFF:
+        return None
+    return EVERYBODY if route.keepalive is KeepAlive.SHARED else person
 
 
 def build_url(route: Route, suffix: str) -> tuple[str, str]:

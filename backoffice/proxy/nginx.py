@@ -24,6 +24,7 @@ from backoffice.proxy.nginx_lines import (
     late_refusal,
     quoted,
     refusal_bodies,
+    route_pass,
     route_upstream,
     sent_fields,
     site_fields,
@@ -31,7 +32,6 @@ from backoffice.proxy.nginx_lines import (
     target_map,
     tls,
     upstream_block,
-    upstream_name,
 )
 
 STORE_MILLISECONDS = int(settings.STORE_TIMEOUT_SECONDS * 1000)
@@ -172,7 +172,7 @@ class Nginx:
         yield f"client_max_body_size {route['max_body'] or 1};"
         yield f"proxy_set_header Host {upstream['host']};"
         yield from tls(upstream)
-        yield f"proxy_pass {upstream['scheme']}://{upstream_name(route)}${upstream_name(route)}_target;"
+        yield from route_pass(route)
 
     def _route(self) -> Iterator[str]:
         """The question to the gate, and the fields either way."""

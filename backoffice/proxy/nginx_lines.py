@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from backoffice.proxy.errors import NO_STORE
+from backoffice.proxy.route_values import KeepAlive
 
 Rules = dict[str, Any]
 
@@ -73,6 +74,19 @@ def upstream_block(name: str, server: str) -> list[str]:
     ]
 
 
+def unkept_block(name: str, server: str) -> list[str]:
+    """An upstream whose connections serve one request each."""
+    return [
+        f"upstream {name} {{",
+        f"    server {server} max_fails=0;",
+        # Said, and not left out: nginx 1.29.7 and later keep connections by default,
+        # also those on which they have sent `Connection: close`.
+        "    keepalive 1;",
+        "    keepalive_requests 1;",
+        "}",
+    ]
+
+
 def route_upstream(route: Rules) -> list[str]:
     upstream = route["upstream"]
     server = upstream["host"]
@@ -80,7 +94,20 @@ def route_upstream(route: Rules) -> list[str]:
         server = f"unix:{upstream['socket']}"
     elif not re.search(r":\d+$", server):
         server += ":443" if upstream["scheme"] == "https" else ":80"
-    return upstream_block(upstream_name(route), server)
+    name = upstream_name(route)
+    if route["keepalive"] == KeepAlive.SHARED:
+        return [*upstream_block(name, server), *unkept_block(f"{name}.once", server)]
+    return unkept_block(name, server)
+
+
+def route_pass(route: Rules) -> Iterator[str]:
+    """Where requests go, and whether that connection ends with them (maps.conf)."""
+    name, scheme = upstream_name(route), route["upstream"]["scheme"]
+    is_shared = route["keepalive"] == KeepAlive.SHARED
+    connection = "$gate_shared_connection" if is_shared else "$gate_connection"
+    yield f"proxy_set_header Connection {connection};"
+    once = "$gate_once" if is_shared else ""
+    yield f"proxy_pass {scheme}://{name}{once}${name}_target;"
 
 
 def target_map(prefix: str, route: Rules) -> Iterator[str]:

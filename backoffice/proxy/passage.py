@@ -27,9 +27,16 @@ def pass_on(request: HttpRequest, granted: GatePass) -> HttpResponseBase:
     session = cast(SessionStore, request.session)
     is_live = partial(session.exists, str(session.session_key))
     identity = fields_for(granted)
+    person = granted.profile.issuer, granted.profile.sub
     try:
         return forward(
-            request, route, granted.suffix, identity, granted.session_id, is_live
+            request,
+            route,
+            granted.suffix,
+            identity,
+            granted.session_id,
+            is_live,
+            person,
         )
     except Refused as refused:
         if refused.refusal is not Refusal.BUSY:

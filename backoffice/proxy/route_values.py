@@ -47,6 +47,14 @@ class Cache(StrEnum):
     REVALIDATE = "revalidate"
 
 
+class KeepAlive(StrEnum):
+    """Who uses a connection to the upstream again."""
+
+    PERSON = "person"
+    SHARED = "shared"
+    OFF = "off"
+
+
 def _name(value: object) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError("must be lower-case letters, digits and hyphens, at most 63")
@@ -144,6 +152,12 @@ def _cache(value: object) -> Cache:
     return Cache(str(value))
 
 
+def _keepalive(value: object) -> KeepAlive:
+    if value not in list(KeepAlive):
+        raise ValueError(f"must be one of {', '.join(KeepAlive)}")
+    return KeepAlive(str(value))
+
+
 def _audience(value: object) -> str:
     if not isinstance(value, str) or not _AUDIENCE.fullmatch(value):
         raise ValueError("must be a text of up to 200 visible ASCII signs")
@@ -206,5 +220,6 @@ CHECKS: Mapping[str, Callable[[object], object]] = {
     "hide_headers": _field_names,
     "cookies": _cookie_names,
     "cache": _cache,
+    "keepalive": _keepalive,
     "ca_file": _authorities,
 }

@@ -7,7 +7,7 @@ from accounts.profile import StaffProfile
 from backoffice.proxy.address import Address, parse_address
 from backoffice.proxy.errors import AmbiguousPath
 from backoffice.proxy.paths import ProxyPath, folded
-from backoffice.proxy.route_values import READS, SAFE, Cache, Identity
+from backoffice.proxy.route_values import READS, SAFE, Cache, Identity, KeepAlive
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Route:
     `audience`: for whom an identity token is made out, the name when left out.
     `response_headers`: fields that pass although they are dropped elsewhere;
     `hide_headers`: the reverse. `cookies`: names the upstream may set, kept apart by
-    cookies.py. `ca_file`: who signs the upstream's certificate, if no public authority
+    cookies.py. `keepalive`: who uses a connection to the upstream again, see pool.py.
+    `ca_file`: who signs the upstream's certificate, if no public authority
     does. `place`: where it stands, as in `routes.toml:12`; `places`: where each of its
     keys does.
     """
@@ -45,6 +46,7 @@ class Route:
     hide_headers: frozenset[str] = frozenset()
     cookies: frozenset[str] = frozenset()
     cache: Cache = Cache.NO_STORE
+    keepalive: KeepAlive = KeepAlive.PERSON
     ca_file: str | None = None
     place: str = field(default="", compare=False)
     places: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -1,9 +1,10 @@
 """How one call travels: as a requests adapter, with what requests would do left out.
 
 Its own adapter spells the path its own way, keeps waiting as long as a byte comes now
-and then, keeps cookies, and believes a malformed head. This one does none of that. The
-connections are shared by all threads and all people, so nothing of a call may stay
-behind on one, and a connection that holds one byte too many is not used again.
+and then, keeps cookies, and believes a malformed head. This one does none of that.
+
+A connection is used again only after a response that ended by its own framing to a
+request without a body, and holds not one byte more; by whom, pool.py says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import atexit
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any, cast
 
 import requests
@@ -21,11 +21,7 @@ from requests.adapters import BaseAdapter
 from backoffice.proxy.address import Address
 from backoffice.proxy.answer import Answer
 from backoffice.proxy.connection import Call, Connection, connect
-
-IDLE_CONNECTIONS = 32
-# Shorter than any server's keep-alive: a connection that is being closed while we
-# send costs a 502, because nothing is ever sent twice.
-IDLE_SECONDS = 1.5
+from backoffice.proxy.pool import IDLE_SECONDS, Pool
 
 
 def send(
@@ -44,12 +40,12 @@ def send(
 
 
 class UpstreamAdapter(BaseAdapter):
-    """The connections to one upstream, the one used last taken first."""
+    """Requests to one upstream, and the connections to it."""
 
     def __init__(self, address: Address, ca_file: str | None) -> None:
         super().__init__()
         self.address, self.ca_file = address, ca_file
-        self.idle: list[Connection] = []
+        self.idle = Pool()
 
     def send(  # type: ignore[override]
         self, request: requests.PreparedRequest, *, call: Call, **_: Any
@@ -62,6 +58,7 @@ class UpstreamAdapter(BaseAdapter):
     def exchange(self, request: requests.PreparedRequest, call: Call) -> Answer:
         """As `send`, without a requests.Response around the answer."""
         connection = self._connection(call)
+        connection.is_spoilt = _is_last(request, call)
         call.socket = connection.sock
         try:
             self._say(connection, request, call)
@@ -72,35 +69,22 @@ class UpstreamAdapter(BaseAdapter):
             raise
 
     def close(self) -> None:
-        while self.idle:
-            self.idle.pop().close()
-
-    def close_stale(self, now: float) -> None:
-        # The oldest comes first. Should another thread take it meanwhile, a younger one
-        # is closed: nobody had that one.
-        while self.idle and now - self.idle[0].used_at >= IDLE_SECONDS:
-            with suppress(IndexError):
-                self.idle.pop(0).close()
+        self.idle.close()
 
     def _connection(self, call: Call) -> Connection:
         call.patience()
-        while self.idle:
-            # Threads share the list; two of them cannot pop the same one.
-            with suppress(IndexError):
-                connection = self.idle.pop()
-                fresh = time.monotonic() - connection.used_at < IDLE_SECONDS
-                if fresh and connection.is_quiet():
-                    return connection
-                connection.close()
-        return connect(self.address, call, self.ca_file)
+        kept = None if call.owner is None else self.idle.take(call.owner)
+        connection = kept or connect(self.address, call, self.ca_file)
+        connection.owner, connection.route = call.owner, call.route
+        return connection
 
-    def _take_back(self, connection: Connection, is_reusable: bool) -> None:
-        is_clean = is_reusable and not (connection.unread or connection.is_spoilt)
-        if not is_clean or len(self.idle) >= IDLE_CONNECTIONS:
+    def _take_back(self, connection: Connection, is_whole: bool) -> None:
+        if is_whole and connection.unread:
+            self.idle.suspect(connection.route)
+        if connection.is_spoilt or connection.unread or not is_whole:
             connection.close()
             return
-        connection.used_at = time.monotonic()
-        self.idle.append(connection)
+        self.idle.put(connection)
         _sweep_soon()
 
     def _say(
@@ -131,11 +115,23 @@ class UpstreamAdapter(BaseAdapter):
         lines += [f"{name}: {value}" for name, value in fields.items()]
         if request.body is not None and "Content-Length" not in fields:
             lines.append("Transfer-Encoding: chunked")
+        if _is_last(request, call):
+            lines.append("Connection: close")
         text = "\r\n".join(lines)
         # One sign too many would be a field, or a request, of the client's own making.
         if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1:
             raise ValueError("a field holds a line break")
         return f"{text}\r\n\r\n".encode("latin-1")
+
+
+def _is_last(request: requests.PreparedRequest, call: Call) -> bool:
+    """Whether the connection ends with this request, whatever the response is.
+
+    There may be no body in the response to a HEAD, and an upstream that does not read a
+    request's body takes it for the next request: either way, what it sends afterwards
+    is out of step with what it is asked.
+    """
+    return call.owner is None or request.method == "HEAD" or request.body is not None
 
 
 _adapters: dict[tuple[Address, str | None], UpstreamAdapter] = {}
@@ -171,7 +167,7 @@ def _sweep() -> None:
             time.sleep(IDLE_SECONDS)
             now = time.monotonic()
             for adapter in list(_adapters.values()):
-                adapter.close_stale(now)
+                adapter.idle.close_stale(now)
     finally:
         _sweeping.release()
     # One that was put back after the last look, by a thread that saw us sweeping.

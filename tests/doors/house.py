@@ -75,6 +75,8 @@ class House:
     # The same one behind TLS, and on a Unix socket.
     secure: Upstream
     by_socket: Upstream
+    # Another one, with which everybody shares connections.
+    shared: Upstream
     acts: dict[str, Act]
     addresses: dict[str, str]
 
@@ -218,7 +220,7 @@ def running_house(folder: Path, is_hasty: bool = False) -> Iterator[House]:
 
 @contextmanager
 def running_upstreams(folder: Path, act: Act) -> Iterator[list[Upstream]]:
-    """The upstream in three forms; writes the route table that leads to them."""
+    """The upstreams in their four forms; writes the route table that leads to them."""
     certificate, socket_path = folder / "upstream.pem", folder / "upstream.sock"
     write_certificate(certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -227,6 +229,7 @@ def running_upstreams(folder: Path, act: Act) -> Iterator[list[Upstream]]:
         Upstream(act) as upstream,
         Upstream(act, tls=context) as secure,
         Upstream(act, path=socket_path) as by_socket,
+        Upstream(act) as shared,
         Unaccepting() as unaccepting,
     ):
         text = ROUTES.format(
@@ -235,9 +238,10 @@ def running_upstreams(folder: Path, act: Act) -> Iterator[list[Upstream]]:
             authority=certificate,
             socket=socket_path,
             unaccepting=unaccepting.url,
+            shared=shared.url,
         )
         (folder / "routes.toml").write_text(text, encoding="utf-8")
-        yield [upstream, secure, by_socket]
+        yield [upstream, secure, by_socket, shared]
 
 
 def _everything(sock: socket.socket) -> bytes:

@@ -180,7 +180,7 @@ def test_few_connections_are_kept_and_none_for_long(
     door: Door, lasting_key: str
 ) -> None:
     """Kept ones serve the next calls; those of a busy moment are let go again."""
-    upstream, target = door.house.by_socket, "/api/proxy/socket/"
+    upstream, target = door.house.shared, "/api/proxy/shared/"
     together = threading.Barrier(AT_ONCE)
 
     def act(talk: Talk) -> bool:

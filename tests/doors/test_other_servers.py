@@ -13,7 +13,7 @@ import pytest
 
 from backoffice.proxy.paths import PREFIX, read_target
 from tests import servers
-from tests.doors import test_contract, test_kills, test_tricks
+from tests.doors import test_contract, test_crosstalk, test_kills, test_tricks
 from tests.doors.conftest import fresh_key
 from tests.doors.examples import START, running_example
 from tests.doors.house import Door, House, proof, read_until
@@ -80,6 +80,18 @@ def test_nobody_outside_says_where_the_site_begins(door: Door) -> None:
     """Some of these servers pass names with underscores on."""
     found = door.ask("/x/gate/fence", "Script_Name: /x", method="POST")
     assert found.status == 404
+
+
+@pytest.mark.parametrize("name", test_crosstalk.SPOILERS)
+def test_late_bytes_reach_no_other_request(
+    door: Door, lasting_key: str, name: str
+) -> None:
+    method, first, late = test_crosstalk.SPOILERS[name]
+    act = door.act(test_crosstalk.then_late(first, late))
+    for _ in range(4):
+        door.ask(f"/api/proxy/echo/{act}", key=lasting_key, method=method)
+        found = door.ask("/api/proxy/echo/", key=lasting_key)
+        assert (found.status, found.content) == (200, b"hello")
 
 
 def test_an_upstream_that_is_away_is_502(door: Door, key: str) -> None:

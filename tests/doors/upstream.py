@@ -100,6 +100,18 @@ upstream = "{unaccepting}"
 connect_timeout = 0.5
 
 [[route]]
+name = "shared"
+upstream = "{shared}"
+methods = ["GET", "HEAD", "POST", "DELETE"]
+identity = "none"
+keepalive = "shared"
+
+[[route]]
+name = "once"
+upstream = "{url}"
+keepalive = "off"
+
+[[route]]
 name = "gone"
 upstream = "http://127.0.0.1:1"
 """

@@ -26,6 +26,7 @@ identity = "token"
 methods = ["GET", "PUT"]
 writes = false
 cache = "revalidate"
+keepalive = "shared"
 """
 
 
@@ -52,6 +53,7 @@ def test_a_route_is_exported_as_it_is_judged(exported: dict[str, Any]) -> None:
     assert admin["methods"] == ["GET", "HEAD"]
     assert (admin["identity"], admin["audience"]) == ("token", "admin")
     assert admin["cache"] == "revalidate"
+    assert (admin["keepalive"], members["keepalive"]) == ("shared", "person")
     assert admin["upstream"] == {
         "scheme": "http",
         "host": "localhost",

@@ -92,7 +92,9 @@ def test_some_answers_have_no_body_whatever_they_say(status: str) -> None:
         (("Content-Length: 0",), "HTTP/1.0 200 OK", False),
         (("Content-Length: 0", "Connection: x, Close"), "HTTP/1.1 200", False),
         ((), "HTTP/1.1 200", False),
-        ((), "HTTP/1.1 204", True),
+        ((), "HTTP/1.1 204", False),
+        (("Content-Length: 0",), "HTTP/1.1 204", False),
+        (("Content-Length: 5",), "HTTP/1.1 304", False),
     ],
 )
 def test_a_connection_lasts_when_the_end_is_certain(

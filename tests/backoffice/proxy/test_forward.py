@@ -16,6 +16,7 @@ from django.test import RequestFactory
 
 from backoffice.proxy.errors import Refusal, Refused, UpstreamCutShort
 from backoffice.proxy.forward import ProxiedResponse, build_url, forward
+from backoffice.proxy.route_values import KeepAlive
 from backoffice.proxy.routes import Route
 from tests.fakes.upstream import (
     HELLO,
@@ -34,6 +35,7 @@ from tests.fakes.upstream import (
 from tests.waiting import wait_until
 
 OK = b"HTTP/1.1 200 OK\r\n"
+PERSON = ("https://id.example", "sub-1")
 
 
 def request(method: str = "GET", body: bytes = b"", **options: Any) -> HttpRequest:
@@ -48,7 +50,7 @@ def call(
 ) -> ProxiedResponse:
     identity = {"X-Staff-User": "kim"}
     asked = sent or request()
-    return forward(asked, route, suffix, identity, "sid-1", lambda: True)  # type: ignore[return-value]
+    return forward(asked, route, suffix, identity, "sid-1", lambda: True, PERSON)  # type: ignore[return-value]
 
 
 def read(response: ProxiedResponse) -> bytes:
@@ -282,7 +284,7 @@ def test_an_answer_without_a_body_is_complete(
     assert (response.status_code, response["ETag"]) == (int(status[:3]), '"x"')
     assert read(response) == b""
     assert read(call(route)) == b"hello"
-    assert upstream.connections == 1
+    assert upstream.connections == 2
 
 
 def test_a_part_of_the_content_comes_as_a_part(
@@ -481,8 +483,11 @@ def test_people_do_not_get_each_others_answers(
 
     def ask_as(person: str) -> bytes:
         identity = {"X-Staff-User": person}
-        return read(forward(request(), route, "/", identity, "sid-1", lambda: True))
+        who = ("https://id.example", person)
+        call = forward(request(), shared, "/", identity, "sid-1", lambda: True, who)
+        return read(call)  # type: ignore[arg-type]
 
+    shared = dataclasses.replace(route, keepalive=KeepAlive.SHARED)
     upstream.answers = [echo]
     people = [f"person-{number % 9}" for number in range(90)]
     with ThreadPoolExecutor(8) as pool:

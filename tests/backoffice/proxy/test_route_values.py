@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from requests.certs import where
 
-from backoffice.proxy.route_values import CHECKS, METHODS, Cache, Identity
+from backoffice.proxy.route_values import CHECKS, METHODS, Cache, Identity, KeepAlive
 from backoffice.proxy.routes import Route
 
 GOOD: list[tuple[str, Any, Any]] = [
@@ -33,6 +33,9 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("hide_headers", ["X-Debug"], frozenset({"x-debug"})),
     ("cookies", ["theme"], frozenset({"theme"})),
     ("cache", "revalidate", Cache.REVALIDATE),
+    ("keepalive", "person", KeepAlive.PERSON),
+    ("keepalive", "shared", KeepAlive.SHARED),
+    ("keepalive", "off", KeepAlive.OFF),
     ("identity", "token", Identity.TOKEN),
     ("methods", ["GET"], frozenset({"GET", "HEAD"})),
     ("methods", ["POST"], frozenset({"POST"})),
@@ -113,6 +116,7 @@ BAD: list[tuple[str, Any]] = [
     *(("hide_headers", value) for value in (["X Y"], [""], "x")),
     *(("cookies", value) for value in (["a.b"], ["a b"], ["a" * 65], "a", [])),
     *(("cache", value) for value in ("public", True)),
+    *(("keepalive", value) for value in ("shard", "", True, 4, [])),
     *(("groups", value) for value in ([], "support", [""], [" a"], [1], {"a": 1})),
     *(
         ("methods", value)

@@ -291,7 +291,7 @@ def test_many_refusals_are_one_line(
 
 def ask(route: Route, session: Session) -> object:
     request = RequestFactory().get("/unused")
-    return forward(request, route, "/x", {}, "sid-1", session.is_live)
+    return forward(request, route, "/x", {}, "sid-1", session.is_live, ("i", "s"))
 
 
 def test_a_silent_stream_is_cut(

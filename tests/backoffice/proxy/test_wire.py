@@ -3,7 +3,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,10 +11,10 @@ import pytest
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from backoffice.proxy import wire
+from backoffice.proxy import pool, wire
 from backoffice.proxy.address import parse_address
 from backoffice.proxy.answer import Answer
-from backoffice.proxy.connection import Call
+from backoffice.proxy.connection import EVERYBODY, Call
 from backoffice.proxy.wire import send
 from tests.fakes.certificate import write_certificate
 from tests.fakes.upstream import (
@@ -35,13 +35,20 @@ BROKEN = OSError
 
 
 def get(
-    upstream: Upstream, target: str = "/", within: float = 5, ca: str | None = None
+    upstream: Upstream,
+    target: str = "/",
+    within: float = 5,
+    ca: str | None = None,
+    method: str = "GET",
+    owner: Hashable = EVERYBODY,
+    body: list[bytes] | None = None,
 ) -> Answer:
     request = requests.PreparedRequest()
-    request.method, request.url = "GET", upstream.url + target
+    request.method, request.url = method, upstream.url + target
     request.headers = CaseInsensitiveDict()
-    request.body = None
+    request.body = body  # type: ignore[assignment]
     call = Call(target, 5, 5, time.monotonic() + within)
+    call.route, call.owner = "members", owner
     return send(request, call, parse_address(upstream.url), ca)
 
 
@@ -90,7 +97,7 @@ def test_an_answer_without_a_body_may_lie_about_chunks(
 def test_an_idle_connection_is_not_used_again(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "IDLE_SECONDS", 0)
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0)
     read_all(upstream, HELLO, HELLO)
     assert upstream.connections == 2
 
@@ -105,8 +112,8 @@ def calls_at_once(upstream: Upstream, number: int) -> None:
         return True
 
     upstream.answers = [act]
-    with ThreadPoolExecutor(number) as pool:
-        found = pool.map(lambda _: read(get(upstream)), range(number))
+    with ThreadPoolExecutor(number) as threads:
+        found = threads.map(lambda _: read(get(upstream)), range(number))
         assert list(found) == [b"hello"] * number
     upstream.answers = [HELLO]
 
@@ -114,9 +121,9 @@ def calls_at_once(upstream: Upstream, number: int) -> None:
 def test_no_more_connections_are_kept_than_that(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "IDLE_CONNECTIONS", 3)
+    monkeypatch.setattr(pool, "IDLE_CONNECTIONS", 3)
     # Long enough for a busy machine to see them before they are closed as idle.
-    monkeypatch.setattr(wire, "IDLE_SECONDS", 5)
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 5)
     calls_at_once(upstream, 8)
     assert wait_until(lambda: len(upstream.open) == 3)
 
@@ -124,7 +131,7 @@ def test_no_more_connections_are_kept_than_that(
 def test_what_lies_idle_is_closed_although_nobody_calls_any_more(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "IDLE_SECONDS", 3)
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 3)
     for _ in range(2):
         calls_at_once(upstream, 8)
         assert len(upstream.open) == 8
