@@ -3,14 +3,19 @@ from __future__ import annotations
 import logging
 
 import pytest
-from django.test import Client
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
 from accounts.sessions import live
-from accounts.sessions.middleware import RETRY_AFTER_SECONDS
+from accounts.sessions.middleware import (
+    RETRY_AFTER_SECONDS,
+    SessionMiddleware,
+    read_cookie,
+)
 from accounts.sessions.store import SessionStore
-from tests.accounts.sessions.conftest import sign_in
+from tests.accounts.sessions.conftest import again, begin, sign_in
 from tests.conftest import use_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -105,6 +110,30 @@ def test_doubled_or_malformed_cookie_is_no_session(user: User, header: str) -> N
     answer = client.get("/", HTTP_COOKIE=header.format(key=session.session_key))
     assert answer.status_code == 302
     assert SessionStore(session.session_key).record
+
+
+@pytest.mark.parametrize("value", ["", "a" * 31, "a" * 33, "A" * 32, "a" * 31 + "*"])
+def test_cookie_of_another_form_is_not_even_read(value: str) -> None:
+    """What it says goes into names in the store and look-ups in SQL."""
+    request = RequestFactory().get("/", HTTP_COOKIE=f"session_id={value}")
+    assert read_cookie(request) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_kept"), [(200, True), (403, True), (500, False)]
+)
+def test_request_that_failed_leaves_the_session_as_it_was(
+    status: int, is_kept: bool
+) -> None:
+    session = begin()
+
+    def view(request: HttpRequest) -> HttpResponse:
+        request.session["half"] = "done"
+        return HttpResponse(status=status)
+
+    cookie = f"session_id={session.session_key}"
+    SessionMiddleware(view)(RequestFactory().get("/", HTTP_COOKIE=cookie))
+    assert again(session).get("half") == ("done" if is_kept else None)
 
 
 def test_dead_cookie_is_left_alone(client: Client) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -364,6 +365,18 @@ def test_time_is_up_under_tls_too(secure: Upstream, certificate: str) -> None:
     secure.answers = [hanging(OK)]
     with pytest.raises(BROKEN):
         get(secure, ca=certificate, within=0.3)
+
+
+def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
+    """One that the authority signed for somebody else; the rest of it is right."""
+    path = tmp_path / "other.pem"
+    write_certificate(path, "127.0.0.2", "other.internal")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    with Upstream(tls=context) as other:
+        with pytest.raises(requests.exceptions.SSLError, match="mismatch"):
+            get(other, ca=str(path))
+        assert not other.requests
 
 
 def test_an_unknown_certificate_is_refused(secure: Upstream) -> None:
