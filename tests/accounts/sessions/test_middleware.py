@@ -12,7 +12,9 @@ from accounts.sessions import live
 from accounts.sessions.middleware import (
     RETRY_AFTER_SECONDS,
     SessionMiddleware,
+    delete_cookie,
     read_cookie,
+    set_cookie,
 )
 from accounts.sessions.store import SessionStore
 from tests.accounts.sessions.conftest import again, begin, sign_in
@@ -141,6 +143,25 @@ def test_dead_cookie_is_left_alone(client: Client) -> None:
     answer = client.get("/")
     assert answer.status_code == 302
     assert not answer.cookies
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+def test_cookie_is_for_this_host_and_no_script(
+    settings: Settings, is_secure: bool
+) -> None:
+    """`__Host-` promises the browser Secure, Path=/ and no Domain (RFC 6265bis)."""
+    settings.SESSION_COOKIE_SECURE = is_secure
+    response = HttpResponse()
+    for change in (
+        lambda: set_cookie(response, "k" * 32),
+        lambda: delete_cookie(response),
+    ):
+        change()
+        morsel = response.cookies[settings.SESSION_COOKIE_NAME]
+        assert bool(morsel["secure"]) is is_secure
+        assert morsel["httponly"] is True
+        assert (morsel["path"], morsel["domain"]) == ("/", "")
+        assert morsel["samesite"] == "Lax"
 
 
 def test_signing_out_deletes_the_cookie(client: Client, user: User) -> None:
