@@ -4,22 +4,24 @@ import json
 import re
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import redis
 from django.contrib.auth.models import Permission
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts import keys
 from accounts.desk import ending, job, target
+from accounts.desk.job import Job
 from accounts.models import AuditEntry, User
 from accounts.sessions import live
 from accounts.sessions.index import Order
 from tests.accounts.desk.conftest import END, LIST, opened
-from tests.accounts.sessions.conftest import is_live, sign_in
+from tests.accounts.sessions.conftest import ISSUER, is_live, sign_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
@@ -317,3 +319,79 @@ def test_permission_names_are_those_that_exist() -> None:
         for each in Permission.objects.values_list("codename", flat=True)
     }
     assert {ending.MAY_END, ending.MAY_END_IN_BULK} <= names
+
+
+# What is meant ------------------------------------------------------------------------
+
+
+def test_filter_by_an_earlier_moment_is_not_widened_to_now(desk: Client) -> None:
+    """The moment of the page bounds what is ended; it never replaces a filter."""
+    old = opened("u-1", department="Legal")
+    time.sleep(0.002)
+    between = timezone.now()
+    time.sleep(0.002)
+    young = opened("u-2", department="Legal")
+    answered(desk, {**LEGAL, "before": between.isoformat()})
+    assert [is_live(old), is_live(young)] == [False, True]
+
+
+def test_two_filters_for_the_person_must_both_hold(desk: Client) -> None:
+    named, other = opened("u-7"), opened("u-8")
+    both = {"scope": "matching", "q": "u-8", "sub": "u-7", "issuer": ISSUER}
+    assert "This ends 0 sessions" in desk.get(END, both).content.decode()
+    answered(desk, both)
+    assert is_live(named)
+    assert is_live(other)
+
+
+def test_more_than_a_page_can_be_ticked_is_refused(desk: Client) -> None:
+    """By ticks no typed number is asked for, so that way must stay narrow."""
+    victims = crowd(target.ALONE_AT_MOST + 1)
+    chosen = {"session": [str(each.session_id) for each in victims]}
+    answer = desk.post(END, {**chosen, "confirmed": "yes", "reason": "theft"})
+    assert answer["Location"] == LIST
+    assert all(map(is_live, victims))
+
+
+@pytest.mark.parametrize("shown", ["9" * 5000, "-1", "1e9", "\u0663", ""])
+def test_number_that_is_none_ends_nothing(desk: Client, shown: str) -> None:
+    (victim,) = crowd(1)
+    answer = answered(desk, LEGAL, shown=shown)
+    assert answer.status_code == 422
+    assert is_live(victim)
+
+
+def begun(query: str, as_of: datetime) -> Job:
+    return Job("j", query, as_of.isoformat(), besides="", reason="theft", total=1)
+
+
+@pytest.mark.parametrize("query", ["", "scope=matching", "scope=matching&network=x"])
+def test_long_ending_that_means_nothing_does_not_mean_everyone(query: str) -> None:
+    with pytest.raises(ValueError, match="no target"):
+        begun(query, timezone.now()).selection()
+
+
+def test_long_ending_means_those_idle_when_it_was_asked_for() -> None:
+    """Whoever becomes idle while it goes on was not shown."""
+    asked = timezone.now() - timedelta(minutes=10)
+    found = begun("scope=matching&idle=1h", asked).selection()
+    assert found.idle_for is not None
+    assert found.idle_for >= timedelta(minutes=70)
+
+
+def test_session_that_began_in_the_very_millisecond_is_spared() -> None:
+    """Beginnings are whole milliseconds: on which side it was nobody can tell."""
+    moment = datetime(2026, 11, 30, 12, 0, 0, 1999, tzinfo=UTC)
+    meant = target.Target(target.Scope.MATCHING, "").begun_before(moment)
+    assert meant.selection.started_before == moment.replace(microsecond=1000)
+
+
+def test_session_keeps_few_long_endings(desk: Client) -> None:
+    request = RequestFactory().get("/")
+    request.session = {}  # type: ignore[assignment]
+    for _ in range(job.KEPT_AT_MOST + 5):
+        newest = Job.begin(
+            request, "scope=everyone", as_of="", besides="", reason="", total=0
+        )
+    assert len(request.session[job.SESSION_KEY]) == job.KEPT_AT_MOST + 1
+    assert newest.id in request.session[job.SESSION_KEY]

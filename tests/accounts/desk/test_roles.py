@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts.audit import Event, record
@@ -25,6 +26,7 @@ PAGES: dict[str, set[Role]] = {
     f"{LIST}{SESSION}/": {Role.ADMIN, Role.OPERATOR},
     f"{END}?session={SESSION}": {Role.ADMIN, Role.OPERATOR},
     f"{END}?scope=everyone": {Role.ADMIN},
+    f"{LIST}ending/0123456789ab/": {Role.ADMIN},
     AUDIT: {Role.ADMIN, Role.AUDITOR},
     PEOPLE: set(Role),
     # In Django's admin, and in nobody's permissions.
@@ -98,6 +100,25 @@ def test_operator_ends_one_but_not_everyone(client: Client, user: User) -> None:
     everyone = {"scope": "everyone", "confirmed": "yes", "reason": "x", "own": "on"}
     assert client.post(END, everyone).status_code == 403
     assert [is_live(victim), is_live(other)] == [False, True]
+
+
+@pytest.mark.parametrize("number", ["51", "999999999"])
+def test_operator_ends_nothing_that_was_shown_as_a_bulk(
+    client: Client, user: User, number: str
+) -> None:
+    """Fewer may match by now; what counts is the larger of the two numbers."""
+    sign_in(client, hold(user, Role.OPERATOR))
+    victim = opened(department="Legal")
+    given = {
+        "scope": "matching",
+        "department": "Legal",
+        "confirmed": "yes",
+        "reason": "x",
+        "as_of": timezone.now().isoformat(),
+        "shown": number,
+    }
+    assert client.post(END, given).status_code == 403
+    assert is_live(victim)
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
