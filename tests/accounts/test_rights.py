@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 import pytest
 from django.apps import apps
+from django.contrib.auth import authenticate
 from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 
 from accounts import rights
 from accounts.models import AuditEntry, User
 from accounts.rights import PERMISSIONS, Role
+from accounts.sessions import live
 from tests.accounts.sessions.conftest import begin, is_live
 from tests.accounts.sessions.conftest import sign_in as open_session
 
@@ -77,6 +80,33 @@ def test_taken_permission_of_ones_own_ends_the_sessions(
     session = open_session(client, user)
     user.user_permissions.remove(permission)
     assert not is_live(session)
+
+
+def test_account_disabled_without_having_been_loaded_ends_the_sessions(
+    client: Client, user: User
+) -> None:
+    """What it was before is not known then, so what it is now decides."""
+    session = open_session(client, user)
+    partly = User.objects.only("pk").get(pk=user.pk)
+    partly.is_active = False
+    partly.save()
+    assert not is_live(session)
+
+
+def test_login_without_the_provider_is_refused_and_signs_nobody_in(
+    client: Client, user: User
+) -> None:
+    """Any code of Django or a library that calls `login()` comes by here."""
+    with pytest.raises(PermissionDenied):
+        client.force_login(user)
+    assert live.count() == 0
+    assert client.get("/").status_code == 302
+
+
+@pytest.mark.parametrize("password", ["", "x", None])
+def test_no_password_signs_anybody_in(user: User, password: str | None) -> None:
+    for name in (user.username, user.identity):
+        assert authenticate(username=name, password=password) is None
 
 
 def test_group_that_was_never_had_ends_nothing(client: Client, user: User) -> None:

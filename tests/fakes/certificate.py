@@ -10,12 +10,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def write_certificate(path: Path) -> None:
+def write_certificate(
+    path: Path, ip: str = "127.0.0.1", host: str = "localhost"
+) -> None:
     """A key and a certificate for this machine that no public authority has signed."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "upstream")])
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    names = x509.SubjectAlternativeName([address, x509.DNSName("localhost")])
+    address = x509.IPAddress(ipaddress.ip_address(ip))
+    names = x509.SubjectAlternativeName([address, x509.DNSName(host)])
     now = datetime.datetime.now(datetime.UTC)
     signed = (
         x509.CertificateBuilder(name, name, key.public_key(), 1)

@@ -11,11 +11,13 @@ import pytest
 import redis
 from django.contrib.auth.models import Permission
 from django.contrib.sessions.backends.base import UpdateError
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts import keys
 from accounts.desk import ending, job, shown, target
+from accounts.desk.job import Job
 from accounts.models import AuditEntry, Revocation, User
 from accounts.sessions import frozen, live
 from accounts.sessions.index import Order
@@ -520,3 +522,54 @@ def test_permission_names_are_those_that_exist() -> None:
 def test_desk_has_no_actions_in_the_language_of_the_moment(desk: Client) -> None:
     answered(desk, {"session": [str(opened("u-7").session_id)]})
     assert "Recent actions" not in desk.get("/admin/").content.decode()
+
+
+# What is meant ------------------------------------------------------------------------
+
+
+def test_filter_by_an_earlier_moment_is_not_widened_to_now(desk: Client) -> None:
+    """When the page was shown never replaces the moment that was asked for."""
+    old = opened("u-1", department="Legal")
+    time.sleep(0.002)
+    between = timezone.now()
+    time.sleep(0.002)
+    young = opened("u-2", department="Legal")
+    answered(desk, {**LEGAL, "before": between.isoformat()})
+    assert [is_live(old), is_live(young)] == [False, True]
+
+
+def test_two_filters_for_the_person_must_both_hold(desk: Client) -> None:
+    named, other = opened("u-7"), opened("u-8")
+    both = {"scope": "matching", "q": "u-8", "sub": "u-7", "issuer": ISSUER}
+    assert "This ends 0 sessions" in desk.get(END, both).content.decode()
+    answered(desk, both)
+    assert is_live(named)
+    assert is_live(other)
+
+
+def test_more_than_a_page_can_be_ticked_is_refused(desk: Client) -> None:
+    """By ticks no typed number is asked for, so that way must stay narrow."""
+    victims = crowd(target.ALONE_AT_MOST + 1)
+    chosen = {"session": [str(each.session_id) for each in victims]}
+    answer = desk.post(END, {**chosen, "confirmed": "yes", "reason": "theft"})
+    assert answer["Location"] == LIST
+    assert all(map(is_live, victims))
+
+
+@pytest.mark.parametrize("shown", ["9" * 5000, "-1", "1e9", "\u0663", ""])
+def test_number_that_is_none_ends_nothing(desk: Client, shown: str) -> None:
+    (victim,) = crowd(1)
+    answer = answered(desk, LEGAL, shown=shown)
+    assert answer.status_code == 422
+    assert is_live(victim)
+
+
+def test_session_keeps_few_long_endings(desk: Client) -> None:
+    request = RequestFactory().get("/")
+    request.session = {}  # type: ignore[assignment]
+    for _ in range(job.KEPT_AT_MOST + 5):
+        newest = Job.begin(
+            request, "scope=matching", frozen="", besides="", reason="", total=0
+        )
+    assert len(request.session[job.SESSION_KEY]) == job.KEPT_AT_MOST + 1
+    assert newest.id in request.session[job.SESSION_KEY]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -313,3 +314,41 @@ def test_pending_kill_is_in_the_audit_before_the_store_is_back(
     assert (one.event, one.session_id) == ("session:killed", session.session_id)
     assert (one.reason, one.details) == ("stolen", {"pending": True})
     assert (person.subject, person.details) == (user.username, {"pending": True})
+
+
+def test_session_with_a_planted_expiry_is_on_no_list(store: redis.Redis) -> None:
+    """As the gate refuses it: no list may show as live what is dead, nor end it so."""
+    session = begin()
+    store.persist(keys.value(str(session.session_id)))
+    assert live.find(str(session.session_id)) is None
+    assert live.of_person(ISSUER, "u-1001") == []
+    assert live.page() == []
+
+
+def test_sign_in_that_has_only_begun_is_on_no_list_it_was_planted_in(
+    store: redis.Redis,
+) -> None:
+    begun = SessionStore()
+    begun["next"] = "/"
+    begun.save()
+    member = bytes.fromhex(str(begun.session_id))
+    later = int(time.time() * 1000) + 60_000
+    for name in (keys.BY_USE, keys.BY_START, keys.BY_END, keys.person(ISSUER, "u-1")):
+        store.zadd(name, {member: later})
+    assert live.find(str(begun.session_id)) is None
+    assert live.of_person(ISSUER, "u-1") == []
+    assert live.page() == []
+
+
+def test_planted_word_of_a_kill_is_not_written_into_the_ledger(
+    store: redis.Redis,
+) -> None:
+    """Only what was sealed by us for this very place is a kill that waits for SQL."""
+    session = begin()
+    sealed = store.get(keys.value(str(session.session_id)))
+    planted = {str(uuid.uuid4()): value for value in (b"", b"{}", sealed)}
+    store.hset(keys.UNWRITTEN, mapping=planted)
+    assert live.settle() == 0
+    assert not Revocation.objects.exists()
+    assert not store.exists(keys.UNWRITTEN)
+    assert is_live(session)

@@ -3,14 +3,21 @@ from __future__ import annotations
 import logging
 
 import pytest
-from django.test import Client
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
 from accounts.sessions import live
-from accounts.sessions.middleware import RETRY_AFTER_SECONDS
+from accounts.sessions.middleware import (
+    RETRY_AFTER_SECONDS,
+    SessionMiddleware,
+    delete_cookie,
+    read_cookie,
+    set_cookie,
+)
 from accounts.sessions.store import SessionStore
-from tests.accounts.sessions.conftest import sign_in
+from tests.accounts.sessions.conftest import again, begin, sign_in
 from tests.conftest import use_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -107,11 +114,54 @@ def test_doubled_or_malformed_cookie_is_no_session(user: User, header: str) -> N
     assert SessionStore(session.session_key).record
 
 
+@pytest.mark.parametrize("value", ["", "a" * 31, "a" * 33, "A" * 32, "a" * 31 + "*"])
+def test_cookie_of_another_form_is_not_even_read(value: str) -> None:
+    """What it says goes into names in the store and look-ups in SQL."""
+    request = RequestFactory().get("/", HTTP_COOKIE=f"session_id={value}")
+    assert read_cookie(request) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_kept"), [(200, True), (403, True), (500, False)]
+)
+def test_request_that_failed_leaves_the_session_as_it_was(
+    status: int, is_kept: bool
+) -> None:
+    session = begin()
+
+    def view(request: HttpRequest) -> HttpResponse:
+        request.session["half"] = "done"
+        return HttpResponse(status=status)
+
+    cookie = f"session_id={session.session_key}"
+    SessionMiddleware(view)(RequestFactory().get("/", HTTP_COOKIE=cookie))
+    assert again(session).get("half") == ("done" if is_kept else None)
+
+
 def test_dead_cookie_is_left_alone(client: Client) -> None:
     client.cookies["session_id"] = "0" * 32
     answer = client.get("/")
     assert answer.status_code == 302
     assert not answer.cookies
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+def test_cookie_is_for_this_host_and_no_script(
+    settings: Settings, is_secure: bool
+) -> None:
+    """`__Host-` promises the browser Secure, Path=/ and no Domain (RFC 6265bis)."""
+    settings.SESSION_COOKIE_SECURE = is_secure
+    response = HttpResponse()
+    for change in (
+        lambda: set_cookie(response, "k" * 32),
+        lambda: delete_cookie(response),
+    ):
+        change()
+        morsel = response.cookies[settings.SESSION_COOKIE_NAME]
+        assert bool(morsel["secure"]) is is_secure
+        assert morsel["httponly"] is True
+        assert (morsel["path"], morsel["domain"]) == ("/", "")
+        assert morsel["samesite"] == "Lax"
 
 
 def test_signing_out_deletes_the_cookie(client: Client, user: User) -> None:

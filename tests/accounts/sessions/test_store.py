@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import redis
-from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.base import CreateError, UpdateError
 from pytest_django.fixtures import Settings
 
 from accounts import keys
@@ -305,6 +305,76 @@ def test_saving_twice_in_one_request_keeps_both_changes() -> None:
     session["b"] = 2
     session.save()
     assert (again(session)["a"], again(session)["b"]) == (1, 2)
+
+
+# Dead or taken ------------------------------------------------------------------------
+
+
+def test_session_that_somebody_left_meanwhile_does_not_move_to_a_new_key() -> None:
+    """Signed out in another tab: that leaves no mark as a kill does."""
+    session = begin()
+    stale = again(session)
+    stale.open()
+    again(session).flush()
+    with pytest.raises(UpdateError):
+        stale.cycle_key()
+    assert live.count() == 0
+
+
+def test_key_that_is_taken_is_not_written_over() -> None:
+    session = begin()
+    session["kept"] = True
+    session.save()
+    other = SessionStore()
+    other._session_key = session.session_key
+    with pytest.raises(CreateError):
+        other.save(must_create=True)
+    assert again(session).get("kept") is True
+
+
+def test_session_that_is_none_is_neither_saved_nor_renewed() -> None:
+    with pytest.raises(UpdateError):
+        SessionStore("a" * 32).save()
+    for nobody in (SessionStore(), SessionStore("a" * 32)):
+        with pytest.raises(UpdateError):
+            nobody.renew({"sign_in": {}}, None)
+    assert live.count() == 0
+
+
+def test_value_planted_between_reading_and_saving_ends_the_session(
+    store: redis.Redis,
+) -> None:
+    session = again(begin())
+    session["x"] = 1
+    store.set(keys.value(str(session.session_id)), b"planted", keepttl=True)
+    with pytest.raises(UpdateError):
+        session.save()
+
+
+@pytest.mark.parametrize("key", ["", "a" * 31, "A" * 32, "../" * 8, None])
+def test_key_of_another_form_is_looked_for_nowhere(
+    settings: Settings, key: str | None
+) -> None:
+    """Each of the two looks at the form: what a cookie says, and what code says."""
+    use_store(settings, "redis://127.0.0.1:1/0")
+    assert SessionStore(key).session_key is None
+    assert SessionStore().exists(key or "") is False
+
+
+def test_use_noted_late_does_not_shorten_the_life(
+    store: redis.Redis, travel: Travel
+) -> None:
+    """Of two processes, the one with the earlier use may be the later to write."""
+    session = begin()
+    name = keys.value(str(session.session_id))
+    late = store.pexpiretime(name) + 300_000
+    store.pexpireat(name, late)
+    travel.shift(TOUCH_SECONDS + 1)
+    found = again(session)
+    found._last_used = 0
+    found._record = session.record
+    found._touch()
+    assert store.pexpiretime(name) == late
 
 
 # Outage -------------------------------------------------------------------------------

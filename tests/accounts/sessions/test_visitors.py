@@ -61,6 +61,35 @@ def test_table_is_walked_as_a_whole() -> None:
     assert "/api/proxy/x/y" in EVERYWHERE
 
 
+# What is answered to a browser that nobody has signed in with. A page that is not here
+# must ask for a session, also one that is added tomorrow.
+PUBLIC = (
+    "/sign-in/",
+    "/sign-out/",
+    "/signed-out/",
+    "/sso/backchannel-logout/",
+    "/sso/complete/oidc/",
+    "/sso/frontchannel-logout/",
+    "/sso/login/oidc/",
+    "/language/",
+    "/api/proxy/x/y",
+)
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("address", sorted({*addresses(get_resolver())} - {*PUBLIC}))
+def test_page_without_a_session_leads_to_the_sign_in_page(
+    client: Client, store: redis.Redis, address: str, method: str
+) -> None:
+    answer = getattr(client, method)(address)
+    while answer.status_code in {301, 302} and "/sign-in/" not in answer["Location"]:
+        assert answer["Location"].startswith("/admin/")
+        answer = client.get(answer["Location"])
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/sign-in/")
+    assert answer.content == b""
+
+
 @pytest.mark.parametrize("method", ["get", "head"])
 @pytest.mark.parametrize("address", EVERYWHERE)
 def test_looking_without_a_cookie_leaves_no_session(

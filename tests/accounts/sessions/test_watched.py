@@ -151,3 +151,21 @@ def test_session_of_nobody_is_not_watched() -> None:
     session.save()
     assert used(str(session.session_key), FIREFOX, ELSEWHERE)["next"] == "/"
     assert events() == []
+
+
+def test_session_that_is_killed_while_a_change_is_noted_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """P1: the kill has reported success before this request goes on."""
+    key = begun()
+    swap = watched.swap
+
+    def killed_first(name: str, read: bytes, sealed: bytes) -> tuple[bytes, bytes]:
+        live.end([str(SessionStore(key).session_id)], by="desk")
+        return swap(name, read, sealed)
+
+    monkeypatch.setattr(watched, "swap", killed_first)
+    session = used(key, FIREFOX, ELSEWHERE)
+    assert session.record is None
+    assert session.get("profile") is None
+    assert "session:agent-changed" not in events()

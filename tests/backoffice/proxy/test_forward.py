@@ -118,7 +118,8 @@ def test_the_suffix_is_put_below_the_mount(
 
 
 @pytest.mark.parametrize(
-    "suffix", ["@evil/", ":80/", "x", "/../x", "/..", ".evil/", "\\x"]
+    "suffix",
+    ["@evil/", ":80/", "x", "/../x", "/..", ".evil/", "\\x", "/\\x", "/a\\..\\b"],
 )
 @pytest.mark.parametrize("mount", ["", "/v1"])
 def test_no_suffix_leads_elsewhere(mount: str, suffix: str) -> None:
@@ -195,8 +196,19 @@ def test_a_body_that_breaks_off_is_the_clients_fault(
     assert refusal(route, sent) is Refusal.BODY_CUT_SHORT
 
 
-def test_a_length_that_is_no_number_is_refused(route: Route) -> None:
-    assert refusal(route, request(CONTENT_LENGTH="+5")) is Refusal.BODY_CUT_SHORT
+@pytest.mark.parametrize("length", ["+5", "-1", " 5", "1_0", "0x5", "five"])
+def test_a_length_that_is_no_number_is_refused(route: Route, length: str) -> None:
+    assert refusal(route, request(CONTENT_LENGTH=length)) is Refusal.BODY_CUT_SHORT
+
+
+def test_chunks_of_a_server_that_does_not_end_them_are_not_read(
+    route: Route, upstream: Upstream
+) -> None:
+    """Reading on past their end would be waiting for the next request."""
+    sent = in_chunks(b"abcde")
+    del sent.META["wsgi.input_terminated"]
+    read(call(route, sent=sent))
+    assert upstream.last.body == b""
 
 
 def test_the_answer_comes_back_cleaned(route: Route, upstream: Upstream) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from backoffice.proxy import pool, wire
 from backoffice.proxy.address import parse_address
 from backoffice.proxy.answer import Answer
 from backoffice.proxy.connection import EVERYBODY, Call
+from backoffice.proxy.errors import BadAnswer
 from backoffice.proxy.wire import send
 from tests.fakes.certificate import write_certificate
 from tests.fakes.upstream import (
@@ -236,6 +238,13 @@ BROKEN_BODIES = {
     "no-last-chunk": closing(CHUNKED + chunked(b"half", end=b"")),
     "half-a-chunk": closing(CHUNKED + b"9\r\nhalf"),
     "no-chunk": closing(CHUNKED + b"zz\r\n"),
+    "no-chunk-with-an-end": closing(CHUNKED + b"zz\r\n\r\n"),
+    "more-than-the-chunk": closing(CHUNKED + b"2\r\nabc\r\n0\r\n\r\n"),
+    "line-feed-in-a-trailer": closing(CHUNKED + b"0\r\nX: a\nY: b\r\n\r\n"),
+    "return-in-a-trailer": closing(CHUNKED + b"0\r\nX: a\rY: b\r\n\r\n"),
+    "endless-trailer": closing(
+        CHUNKED + b"0\r\n" + (b"X: " + b"y" * 1000 + b"\r\n") * 100 + b"\r\n"
+    ),
 }
 
 
@@ -245,6 +254,80 @@ def test_a_body_that_breaks_off_is_an_error(upstream: Upstream, name: str) -> No
     with pytest.raises(BROKEN):
         read(get(upstream))
     assert read(get(upstream)) == b"hello"
+
+
+ENDLESS = {
+    "head": OK + b"X: " + b"y" * 70_000,
+    "chunk-head": CHUNKED + b"1" * 5_000,
+    "chunk-extension": CHUNKED + b"1;" + b"x" * 5_000,
+    "trailer-line": CHUNKED + b"0\r\nX: " + b"y" * 5_000,
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_line_without_an_end_is_not_gathered_until_the_time_is_up(
+    upstream: Upstream, name: str
+) -> None:
+    """It would fill the memory, and the total time of a route may be an hour."""
+    upstream.answers = [hanging(ENDLESS[name])]
+    with pytest.raises(BadAnswer):
+        read(get(upstream))
+
+
+def idle_connections(upstream: Upstream) -> int:
+    return len(wire._adapter_for(parse_address(upstream.url), None).idle)
+
+
+NOT_REUSABLE = {
+    "bytes-after-it": HELLO + b"HTTP/1.1 200 OK\r\n",
+    "says-close": answer(fields=[("Connection", "close")], body=b"hello"),
+    "of-http-1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+}
+
+
+@pytest.mark.parametrize("name", NOT_REUSABLE)
+def test_a_connection_in_doubt_is_not_kept(upstream: Upstream, name: str) -> None:
+    """Whether it is quiet is asked again before it is used, but not instead."""
+    upstream.answers = [NOT_REUSABLE[name]]
+    assert read(get(upstream)) == b"hello"
+    assert idle_connections(upstream) == 0
+
+
+def test_a_connection_with_half_an_answer_to_come_is_not_kept(
+    upstream: Upstream,
+) -> None:
+    """Nothing waits on it yet, so it looks quiet; the rest comes to the next person."""
+    upstream.answers = [hanging(OK + b"Content-Length: 9\r\n\r\nhalf")]
+    response = get(upstream)
+    assert response.read() == b"half"
+    response.close()
+    assert idle_connections(upstream) == 0
+
+
+def test_a_connection_whose_upstream_stopped_listening_is_not_kept(
+    upstream: Upstream,
+) -> None:
+    response = get(upstream)
+    assert response._connection
+    response._connection.is_spoilt = True
+    assert read(response) == b"hello"
+    assert idle_connections(upstream) == 0
+
+
+def test_a_sound_connection_is_kept(upstream: Upstream) -> None:
+    assert read(get(upstream)) == b"hello"
+    assert idle_connections(upstream) == 1
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_a_field_with_a_line_break_is_not_sent(upstream: Upstream, end: str) -> None:
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body = "GET", upstream.url, None
+    request.headers = CaseInsensitiveDict({"X-Team": f"a{end}X-Staff-User: root"})
+    call = Call("/", 5, 5, time.monotonic() + 5)
+    with pytest.raises(ValueError, match="line break"):
+        send(request, call, parse_address(upstream.url))
+    assert not upstream.requests
 
 
 BUSY = {
@@ -296,6 +379,18 @@ def test_time_is_up_under_tls_too(secure: Upstream, certificate: str) -> None:
     secure.answers = [hanging(OK)]
     with pytest.raises(BROKEN):
         get(secure, ca=certificate, within=0.3)
+
+
+def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
+    """One that the authority signed for somebody else; the rest of it is right."""
+    path = tmp_path / "other.pem"
+    write_certificate(path, "127.0.0.2", "other.internal")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    with Upstream(tls=context) as other:
+        with pytest.raises(requests.exceptions.SSLError, match="mismatch"):
+            get(other, ca=str(path))
+        assert not other.requests
 
 
 def test_an_unknown_certificate_is_refused(secure: Upstream) -> None:
