@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError
 
 from accounts import audit, keys
@@ -140,8 +139,7 @@ def agreeing_store() -> Any:
     store = client()
     if store.ping() is not True:
         raise Nonsense("no pong")
-    while not fence.stands():
-        fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
+    ledger.raise_fence()
     return store
 
 
