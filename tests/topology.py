@@ -18,6 +18,8 @@ from backoffice.demo.ports import lasting_port, port_is_free
 from backoffice.demo.store import EmbeddedStore
 
 SERVICE = "sessions"
+# Whom the servers of a set and its sentinels sign in as among themselves.
+MEMBER, MEMBER_PASSWORD = "member", "among-themselves"
 BUS_PORTS = 10_000
 SLOTS = 16384
 PATIENCE_SECONDS = 30
@@ -63,8 +65,11 @@ def single(folder: Path) -> Iterator[Topology]:
 def sentinel(folder: Path) -> Iterator[Topology]:
     """A primary, a replica, and three Sentinels that agree within a second."""
     with ExitStack() as stack:
-        primary = stack.enter_context(_server(folder / "primary"))
-        following = ["--replicaof", "127.0.0.1", str(primary.port)]
+        rights = ["on", f">{MEMBER_PASSWORD}", "~*", "&*", "+@all"]
+        member = ["--user", MEMBER, *rights, "--masteruser", MEMBER]
+        member += ["--masterauth", MEMBER_PASSWORD]
+        primary = stack.enter_context(_server(folder / "primary", *member))
+        following = [*member, "--replicaof", "127.0.0.1", str(primary.port)]
         replica = stack.enter_context(_server(folder / "replica", *following))
         assert wait_until(lambda: _replicates(replica), PATIENCE_SECONDS)
         watchers = [
@@ -98,6 +103,24 @@ def cluster(folder: Path) -> Iterator[Topology]:
         yield Topology(f"redis+cluster://{hosts}", nodes)
 
 
+@contextmanager
+def cut_off(server: EmbeddedStore) -> Iterator[None]:
+    """A server whose set and sentinels reach it no more, while everybody else does.
+
+    A partition that needs no rights of root: they sign in as a user of their own, and
+    nobody else has any use for PING.
+    """
+    with redis.Redis.from_url(server.url) as connection:
+        connection.execute_command("ACL", "SETUSER", "default", "-ping")
+        connection.execute_command("ACL", "SETUSER", MEMBER, "off")
+        connection.execute_command("CLIENT", "KILL", "USER", MEMBER)
+        try:
+            yield
+        finally:
+            connection.execute_command("ACL", "SETUSER", MEMBER, "on")
+            connection.execute_command("ACL", "SETUSER", "default", "+ping")
+
+
 def _server(folder: Path, *extra: str) -> EmbeddedStore:
     return EmbeddedStore(folder, port=cluster_port(), extra=extra)
 
@@ -121,6 +144,8 @@ def _watcher(folder: Path, primary_port: int) -> EmbeddedStore:
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary_port} 2\n"
         f"sentinel down-after-milliseconds {SERVICE} 1000\n"
         f"sentinel failover-timeout {SERVICE} 5000\n"
+        f"sentinel auth-user {SERVICE} {MEMBER}\n"
+        f"sentinel auth-pass {SERVICE} {MEMBER_PASSWORD}\n"
     )
     return EmbeddedStore(
         folder, port=lasting_port(), config=config, extra=["--sentinel"]

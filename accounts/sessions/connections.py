@@ -176,7 +176,12 @@ def sentinel(options: dict[str, Any]) -> SentinelConnectionFactory:
     pool = options["CONNECTION_POOL_KWARGS"]
     waits = {name: pool[name] for name in pool if name.startswith("socket_")}
     # One sentinel that is away must not be waited for three times.
-    options["SENTINEL_KWARGS"] = {**waits, "retry": Retry(NoBackoff(), 0)}
+    options["SENTINEL_KWARGS"] = {
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "driver_info": None,
+        **waits,
+    }
     return _SentinelFactory(options)
 
 

@@ -17,6 +17,7 @@ was asked. A request pays for comparisons in memory and for nothing on the netwo
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -186,6 +187,11 @@ def raise_with(store: Any, replay: Callable[[], None], patience: float) -> None:
 def identity() -> Identity:
     """The identity of the store that was fenced last; empty before."""
     return _fenced
+
+
+def name() -> str:
+    """The identity of the store that was confirmed last, in 16 hex digits."""
+    return hashlib.sha256(" ".join(sorted(_identity)).encode()).hexdigest()[:16]
 
 
 def forget() -> None:
