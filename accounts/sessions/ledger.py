@@ -170,7 +170,7 @@ def raise_fence() -> None:
 
 
 def replay_for_a_door() -> str:
-    """Replays now, whatever was replayed before; gives the run id it was done for.
+    """Replays now, whatever was replayed before; tells into which store.
 
     For a door that cannot read the ledger: a replay that began before it asked may
     have missed the very kill it asks for. Raises StoreNotFenced, StoreUnavailable.
