@@ -21,6 +21,7 @@ SERVICE = "sessions"
 # Whom the servers of a set and its sentinels sign in as among themselves.
 MEMBER, MEMBER_PASSWORD = "member", "among-themselves"
 BUS_PORTS = 10_000
+IN_CLUSTER = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
 SLOTS = 16384
 PATIENCE_SECONDS = 30
 
@@ -84,12 +85,12 @@ def sentinel(folder: Path) -> Iterator[Topology]:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Topology]:
-    """Three primaries, each with a third of the slots."""
+def cluster(folder: Path, with_replicas: bool = False) -> Iterator[Topology]:
+    """Three primaries, each with a third of the slots, and a replica if wanted."""
     with ExitStack() as stack:
-        on = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
         nodes = [
-            stack.enter_context(_server(folder / f"node-{n}", *on)) for n in range(3)
+            stack.enter_context(_server(folder / f"node-{n}", *IN_CLUSTER))
+            for n in range(3)
         ]
         clients = [redis.Redis.from_url(node.url) for node in nodes]
         for number, client in enumerate(clients):
@@ -97,6 +98,8 @@ def cluster(folder: Path) -> Iterator[Topology]:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
         assert wait_until(lambda: all(map(_is_formed, clients)), PATIENCE_SECONDS)
+        if with_replicas:
+            nodes += [stack.enter_context(_replica_of(node, folder)) for node in nodes]
         for client in clients:
             client.close()
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
@@ -119,6 +122,28 @@ def cut_off(server: EmbeddedStore) -> Iterator[None]:
         finally:
             connection.execute_command("ACL", "SETUSER", MEMBER, "on")
             connection.execute_command("ACL", "SETUSER", "default", "+ping")
+
+
+@contextmanager
+def _replica_of(primary: EmbeddedStore, folder: Path) -> Iterator[EmbeddedStore]:
+    with (
+        _server(folder / f"replica-of-{primary.port}", *IN_CLUSTER) as server,
+        redis.Redis.from_url(server.url) as client,
+        redis.Redis.from_url(primary.url) as there,
+    ):
+        client.execute_command("CLUSTER", "MEET", "127.0.0.1", primary.port)
+        node_id = there.execute_command("CLUSTER", "MYID")
+
+        def follows() -> bool:
+            try:
+                client.execute_command("CLUSTER", "REPLICATE", node_id)
+            except redis.ResponseError:
+                # They have not met yet.
+                return False
+            return _replicates(server)
+
+        assert wait_until(follows, PATIENCE_SECONDS)
+        yield server
 
 
 def _server(folder: Path, *extra: str) -> EmbeddedStore:

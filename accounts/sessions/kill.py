@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError
@@ -14,7 +15,7 @@ from accounts import audit, keys
 from accounts.models import Revocation, User
 from accounts.profile import StaffProfile
 from accounts.sessions import clock, fence, ledger, marks, search
-from accounts.sessions.connections import Nonsense, answering, client
+from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 from accounts.sessions.outcome import Outcome
 from accounts.sessions.record import Record
@@ -186,7 +187,8 @@ def _kill(
         if trouble:
             raise trouble
         with answering():
-            ended = _carry_out(store, rows, outcome.durable)
+            act = partial(_carry_out, store, rows, outcome.durable)
+            ended = ledger.at_the_current_store(store, act)
             outcome.acknowledged = ledger.is_acknowledged(store)
             ledger.wait_for_other_leases(store)
     except SessionStoreError:
@@ -208,21 +210,11 @@ def _kill(
 
 
 def _carry_out(store: Any, rows: Sequence[Revocation], durable: bool) -> list[Record]:
-    """Does it in the store that is the current one, before and afterwards.
-
-    What was written to the old primary in the moment of a change counts for nothing.
-    """
-    ended: dict[str, Record] = {}
-    for _ in range(fence.MOST_CHANGES):
-        before = fence.generation()
-        marks.leave(store, rows)
-        ended |= {each.id: each for each in ledger.carry_out(store, rows)}
-        if not durable:
-            ledger.hold(store, rows)
-        fence.confirm(store)
-        if fence.generation() == before:
-            return list(ended.values())
-    raise Nonsense("another store each time")
+    marks.leave(store, rows)
+    ended = ledger.carry_out(store, rows)
+    if not durable:
+        ledger.hold(store, rows)
+    return ended
 
 
 def _store_or_trouble() -> tuple[Any, SessionStoreError | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +30,7 @@ from accounts.sessions import (
     seal,
     values,
 )
-from accounts.sessions.connections import answering, client
+from accounts.sessions.connections import Nonsense, answering, client
 from accounts.sessions.errors import StoreNotFenced
 from accounts.sessions.questions import answers, ask, whole_number
 from accounts.sessions.record import Record
@@ -145,6 +145,23 @@ def seconds_fenced(store: Any) -> float:
     except (OutOfMemoryError, ReadOnlyError):
         return 0.0
     return whole_number(found) / 1000
+
+
+def at_the_current_store(store: Any, end: Callable[[], list[Record]]) -> list[Record]:
+    """Ends sessions in the store that is the current one before and afterwards.
+
+    What was written to the old primary in the moment of a change counts for nothing, so
+    it is done again then. Belongs inside `answering`. Raises Nonsense where the primary
+    changes each time.
+    """
+    ended: dict[str, Record] = {}
+    for _ in range(fence.MOST_CHANGES):
+        before = fence.generation()
+        ended |= {record.id: record for record in end()}
+        fence.confirm(store)
+        if fence.generation() == before:
+            return list(ended.values())
+    raise Nonsense("another store each time")
 
 
 def wait_for_other_leases(store: Any) -> None:

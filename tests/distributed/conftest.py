@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests import topology
-from tests.distributed.machines import Machines
+from tests.distributed.machines import WithCluster, WithSentinels
 from tests.fakes.store import Proxy
 from tests.journeys.site import running_site
 from tests.topology import SERVICE, Topology
@@ -21,8 +21,8 @@ def sentinel_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]
 @pytest.fixture(scope="module")
 def machines(
     sentinel_set: Topology, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Machines]:
-    """A site on a Sentinel set, and a terminal on another machine."""
+) -> Iterator[WithSentinels]:
+    """A site on a Sentinel set."""
     folder = tmp_path_factory.mktemp("site")
     with ExitStack() as stack:
         between = [
@@ -32,4 +32,15 @@ def machines(
         address = f"redis+sentinel://{hosts}/{SERVICE}"
         site = stack.enter_context(running_site(folder, REDIS_URL=address))
         site.environment["REDIS_URL"] = sentinel_set.address
-        yield Machines(site, sentinel_set, between)
+        yield WithSentinels(site, sentinel_set, between)
+
+
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WithCluster]:
+    """A site on a Cluster of six nodes."""
+    nodes, folder = tmp_path_factory.mktemp("nodes"), tmp_path_factory.mktemp("site")
+    with (
+        topology.cluster(nodes, with_replicas=True) as store,
+        running_site(folder, REDIS_URL=store.address) as site,
+    ):
+        yield WithCluster(site, store)

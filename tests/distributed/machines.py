@@ -8,8 +8,9 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import redis
@@ -35,10 +36,10 @@ class Person:
 
 @dataclass
 class Machines:
+    """A site, its store, and a terminal on another machine."""
+
     site: Site
     store: Topology
-    # What the site reaches each sentinel through; commands reach them directly.
-    between: list[Proxy]
 
     def person(self, sub: str = SUPPORT) -> Person:
         """Somebody who is signed in and whose requests pass."""
@@ -61,6 +62,14 @@ class Machines:
         listed = self.site.manage("list_sessions", "--json", "--limit", "0").stdout
         found = json.loads(listed)["sessions"]
         return str(max(found, key=lambda each: each["began"])["session"])
+
+
+@dataclass
+class WithSentinels(Machines):
+    """The store is a Sentinel set."""
+
+    # What the site reaches each sentinel through; the terminal reaches them directly.
+    between: list[Proxy]
 
     def primary(self) -> EmbeddedStore:
         """The server that a sentinel names."""
@@ -92,6 +101,58 @@ class Machines:
                 )
 
             assert wait_until(is_ready, PATIENCE_SECONDS)
+
+
+@dataclass
+class WithCluster(Machines):
+    """The store is a Cluster of three primaries with a replica each."""
+
+    def primary_of(self, person: Person) -> EmbeddedStore:
+        """The server that has this session, as most nodes see it."""
+        name = f"{{{person.session_id[0]}}}"
+        named: Counter[int] = Counter()
+        for server in self.store.servers:
+            with (
+                redis.Redis.from_url(server.url, socket_timeout=1) as node,
+                suppress(redis.RedisError),
+            ):
+                named[_owner(node, name)] += 1
+        port = named.most_common(1)[0][0]
+        return next(each for each in self.store.servers if each.port == port)
+
+    def fail_over(self, person: Person) -> None:
+        """Has the replica of the session's primary take its place."""
+        old = self.primary_of(person)
+        for server in self.store.servers:
+            with redis.Redis.from_url(server.url) as node:
+                facts = node.info("replication")
+                if facts["role"] == "slave" and facts["master_port"] == old.port:
+                    node.execute_command("CLUSTER", "FAILOVER")
+        self.wait_for_another_primary(person, old)
+
+    def wait_for_another_primary(self, person: Person, old: EmbeddedStore) -> None:
+        assert wait_until(lambda: self.primary_of(person) is not old, PATIENCE_SECONDS)
+
+    def wait_for_replicas(self) -> None:
+        """Returns when each primary has a replica that follows it."""
+
+        def are_ready() -> bool:
+            following = 0
+            for server in self.store.servers:
+                with redis.Redis.from_url(server.url, socket_timeout=1) as node:
+                    facts = node.info("replication")
+                following += facts.get("master_link_status") == "up"
+            return following == len(self.store.servers) // 2
+
+        assert wait_until(are_ready, PATIENCE_SECONDS)
+
+
+def _owner(node: redis.Redis, name: str) -> int:
+    slot = node.execute_command("CLUSTER", "KEYSLOT", name)
+    for first, last, primary, *_ in node.execute_command("CLUSTER", "SLOTS"):
+        if first <= slot <= last:
+            return int(primary[1])
+    raise redis.RedisError("a slot that nobody serves")
 
 
 def _accepted(sentinel: redis.Redis) -> bool:

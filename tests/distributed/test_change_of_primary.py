@@ -14,24 +14,26 @@ from tests.distributed.machines import (
     Machines,
     Person,
     Watch,
+    WithCluster,
+    WithSentinels,
     frozen,
 )
 from tests.topology import cut_off
 
 ENOUGH = 60
 
-Change = Callable[[Machines], AbstractContextManager[None]]
+Change = Callable[[WithSentinels], AbstractContextManager[None]]
 
 
 @contextmanager
-def planned(machines: Machines) -> Iterator[None]:
+def planned(machines: WithSentinels) -> Iterator[None]:
     """An operator asks for it."""
     machines.fail_over()
     yield
 
 
 @contextmanager
-def thawed(machines: Machines) -> Iterator[None]:
+def thawed(machines: WithSentinels) -> Iterator[None]:
     """The old primary stands still, and goes on where it was after the change."""
     old = machines.primary()
     with frozen(old):
@@ -40,7 +42,7 @@ def thawed(machines: Machines) -> Iterator[None]:
 
 
 @contextmanager
-def partitioned(machines: Machines) -> Iterator[None]:
+def partitioned(machines: WithSentinels) -> Iterator[None]:
     """The old primary hears nothing from its set, and the site still reaches it."""
     old = machines.primary()
     with cut_off(old):
@@ -49,7 +51,7 @@ def partitioned(machines: Machines) -> Iterator[None]:
 
 
 @contextmanager
-def without_sentinels(machines: Machines) -> Iterator[None]:
+def without_sentinels(machines: WithSentinels) -> Iterator[None]:
     """The site is on the old primary's side, and the sentinels on the other."""
     old = machines.primary()
     with cut_off(old), ExitStack() as stack:
@@ -74,7 +76,7 @@ def kill_passes_nobody(machines: Machines, victim: Person, watch: Watch) -> None
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_kill_after_a_change_of_primary_is_seen_by_every_process(
-    machines: Machines, change: Change
+    machines: WithSentinels, change: Change
 ) -> None:
     machines.wait_for_replica()
     victim, other = machines.person(), machines.person()
@@ -85,4 +87,23 @@ def test_kill_after_a_change_of_primary_is_seen_by_every_process(
         assert wait_until(lambda: 200 in alive.sent_after(over), PATIENCE_SECONDS)
         assert 200 not in watch.sent_after(over)
     # Nobody who is alive is ever taken for somebody who is not.
+    assert 401 not in alive.sent_after(0)
+
+
+@pytest.mark.parametrize("is_planned", [True, False], ids=["planned", "thawed"])
+def test_kill_after_a_change_of_primary_in_a_cluster_is_seen_by_every_process(
+    clustered: WithCluster, is_planned: bool
+) -> None:
+    clustered.wait_for_replicas()
+    victim, other = clustered.person(), clustered.person()
+    old = clustered.primary_of(victim)
+    with Watch(victim).watching() as watch, Watch(other).watching() as alive:
+        if is_planned:
+            clustered.fail_over(victim)
+        else:
+            with frozen(old):
+                clustered.wait_for_another_primary(victim, old)
+        kill_passes_nobody(clustered, victim, watch)
+        over = time.monotonic()
+        assert wait_until(lambda: 200 in alive.sent_after(over), PATIENCE_SECONDS)
     assert 401 not in alive.sent_after(0)
