@@ -11,6 +11,7 @@
     bo:{i}:w:<kind>         hash    word -> sealed text, for all facts that name it
     bo:{i}:w:<kind>:end     zset    word -> when no session can name it any more, ms
     bo:{i}:mark             string  empty; asks replicas how far they are
+    bo:{i}:fenced           string  digest of who the store is, and since when, ms
     bo:{i}:unwritten        hash    sealed kills that SQL could not take yet
     bo:{i}:held             hash    sealed audit entries that SQL could not take yet
     bo:{i}:anchor           hash    sealed; where the chain of audit entries ended
@@ -54,6 +55,7 @@ AUDIT_ANCHOR = "bo:{i}:anchor"
 OUTAGE = "bo:{i}:outage"
 MARK = "bo:{i}:mark"
 USED_STATES = "bo:{i}:states"
+FENCED = "bo:{i}:fenced"
 ANY_VALUE = "bo:{*}:s:*"
 ANY_NAMED_SET = ("bo:{i}:p:" + "?" * 24, "bo:{i}:o:" + "?" * 4)
 ORIGINS = "bo:{i}:o:"

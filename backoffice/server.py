@@ -65,6 +65,10 @@ def pre_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Settles what does not change any more, before the first request."""
     processors.keep_to(worker.processor)
+    # Not at import: Django is set up by now, and a thread does not outlive a fork.
+    from accounts.sessions import lease
+
+    lease.start()
     # What is loaded now stays; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()

@@ -99,6 +99,19 @@ def _flushable_audit(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _no_other_leases(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kills in this process have no other process to wait for.
+
+    The stores of most tests are seconds old: each first kill would wait for leases that
+    nobody holds. `@pytest.mark.leases` keeps the wait.
+    """
+    if not request.node.get_closest_marker("leases"):
+        monkeypatch.setattr(ledger, "wait_for_other_leases", lambda store: None)
+
+
+@pytest.fixture(autouse=True)
 def _fresh_process(tmp_path: Path) -> Iterator[None]:
     """What a process keeps in memory must not leak from one test into the next."""
     clock.reset()

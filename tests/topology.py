@@ -18,6 +18,8 @@ from tests.ports import reserved_port
 from tests.waiting import wait_until
 
 SERVICE = "sessions"
+# Whom the servers of a set and its sentinels sign in as among themselves.
+MEMBER, MEMBER_PASSWORD = "member", "among-themselves"
 SLOTS = 16384
 PATIENCE_SECONDS = 90
 
@@ -66,8 +68,11 @@ def sentinel(folder: Path, down_after: float = 60) -> Iterator[Topology]:
     than a busy machine stands still, but where a failover is what is tested.
     """
     with ExitStack() as stack:
-        primary = stack.enter_context(_server(folder / "primary"))
-        following = ["--replicaof", "127.0.0.1", str(primary.port)]
+        rights = ["on", f">{MEMBER_PASSWORD}", "~*", "&*", "+@all"]
+        member = ["--user", MEMBER, *rights, "--masteruser", MEMBER]
+        member += ["--masterauth", MEMBER_PASSWORD]
+        primary = stack.enter_context(_server(folder / "primary", *member))
+        following = [*member, "--replicaof", "127.0.0.1", str(primary.port)]
         replica = stack.enter_context(_server(folder / "replica", *following))
         assert wait_until(lambda: _replicates(replica))
         watchers = [
@@ -82,10 +87,13 @@ def sentinel(folder: Path, down_after: float = 60) -> Iterator[Topology]:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Topology]:
-    """Three primaries, each with a third of the slots."""
+def cluster(folder: Path, with_replicas: bool = False) -> Iterator[Topology]:
+    """Three primaries, each with a third of the slots, and a replica if wanted."""
     with ExitStack() as stack:
-        nodes = [stack.enter_context(_node(folder / f"node-{n}")) for n in range(3)]
+        nodes = [
+            stack.enter_context(_node(folder / f"node-{n}", with_replicas))
+            for n in range(3)
+        ]
         clients = [redis.Redis.from_url(node.url) for node in nodes]
         for number, client in enumerate(clients):
             first, last = SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1
@@ -93,21 +101,64 @@ def cluster(folder: Path) -> Iterator[Topology]:
             first_node = ("127.0.0.1", nodes[0].port, _bus_port(clients[0]))
             client.execute_command("CLUSTER", "MEET", *first_node)
         assert wait_until(lambda: all(map(_is_formed, clients)))
+        if with_replicas:
+            nodes += [stack.enter_context(_replica_of(node, folder)) for node in nodes]
         for client in clients:
             client.close()
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         yield Topology(f"redis+cluster://{hosts}", nodes)
 
 
+@contextmanager
+def cut_off(server: EmbeddedStore) -> Iterator[None]:
+    """A server whose set and sentinels reach it no more, while everybody else does.
+
+    A partition that needs no rights of root: they sign in as a user of their own, and
+    nobody else has any use for PING.
+    """
+    with redis.Redis.from_url(server.url) as connection:
+        connection.execute_command("ACL", "SETUSER", "default", "-ping")
+        connection.execute_command("ACL", "SETUSER", MEMBER, "off")
+        connection.execute_command("CLIENT", "KILL", "USER", MEMBER)
+        try:
+            yield
+        finally:
+            connection.execute_command("ACL", "SETUSER", MEMBER, "on")
+            connection.execute_command("ACL", "SETUSER", "default", "+ping")
+
+
+@contextmanager
+def _replica_of(primary: EmbeddedStore, folder: Path) -> Iterator[EmbeddedStore]:
+    with (
+        _node(folder / f"replica-of-{primary.port}", True) as server,
+        redis.Redis.from_url(server.url) as client,
+        redis.Redis.from_url(primary.url) as there,
+    ):
+        to_meet = ("127.0.0.1", primary.port, _bus_port(there))
+        client.execute_command("CLUSTER", "MEET", *to_meet)
+        node_id = there.execute_command("CLUSTER", "MYID")
+
+        def follows() -> bool:
+            try:
+                client.execute_command("CLUSTER", "REPLICATE", node_id)
+            except redis.ResponseError:
+                # They have not met yet.
+                return False
+            return _replicates(server)
+
+        assert wait_until(follows)
+        yield server
+
+
 def _server(folder: Path, *extra: str) -> EmbeddedStore:
     return EmbeddedStore(folder, port=reserved_port(), extra=extra)
 
 
-def _node(folder: Path) -> EmbeddedStore:
+def _node(folder: Path, fails_over: bool) -> EmbeddedStore:
     # Longer than a busy machine lets a node wait: one that is taken for dead makes the
     # others refuse everybody.
-    patience = ["--cluster-node-timeout", "15000"]
-    return _server(folder, *cluster_mode(), *patience)
+    timeout = ["--cluster-node-timeout", "2000" if fails_over else "15000"]
+    return _server(folder, *cluster_mode(), *timeout)
 
 
 def cluster_mode() -> list[str]:
@@ -130,6 +181,8 @@ def _watcher(folder: Path, primary_port: int, down_after: float) -> EmbeddedStor
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary_port} 2\n"
         f"sentinel down-after-milliseconds {SERVICE} {int(down_after * 1000)}\n"
         f"sentinel failover-timeout {SERVICE} 5000\n"
+        f"sentinel auth-user {SERVICE} {MEMBER}\n"
+        f"sentinel auth-pass {SERVICE} {MEMBER_PASSWORD}\n"
     )
     return EmbeddedStore(
         folder, port=reserved_port(), config=config, extra=["--sentinel"]

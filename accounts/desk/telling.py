@@ -79,8 +79,8 @@ def _tell_pending(request: HttpRequest) -> None:
     messages.warning(
         request,
         _(
-            "The store does not answer. The kill is recorded and takes effect "
-            "before the store answers its first question."
+            "The session store cannot be used at the moment. The revocation is "
+            "recorded and takes effect within 2 seconds of the store being back."
         ),
     )
 

@@ -36,6 +36,7 @@ from redis.retry import Retry
 
 from accounts.sessions import fence, outages
 from accounts.sessions.errors import StoreUnavailable
+from accounts.sessions.primary import MajoritySentinel, NoMajority
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ _CAUSES: tuple[tuple[type[Exception], str], ...] = (
     (MovedError, "moved"),
     (MaxConnectionsError, "pool-used-up"),
     (RedisTimeoutError, "timeout"),
+    (NoMajority, "no-majority"),
     (RedisConnectionError, "unreachable"),
     (RedisError, "refused"),
     (OSError, "unreachable"),
@@ -157,9 +159,30 @@ def single(options: dict[str, Any]) -> ConnectionFactory:
     return ConnectionFactory(options)
 
 
+class _SentinelFactory(SentinelConnectionFactory):
+    """Connects to the primary that a majority of the sentinels names."""
+
+    def get_connection_pool(self, params: dict[str, Any]) -> Any:
+        pool: Any = super().get_connection_pool(params)
+        majority = MajoritySentinel(pool.sentinel_manager.sentinels)
+        pool.sentinel_manager = pool.proxy.sentinel_manager = majority
+        return pool
+
+
 def sentinel(options: dict[str, Any]) -> SentinelConnectionFactory:
     """A Sentinel set. The URL says `is_master=1`: reads go to the primary too."""
-    return SentinelConnectionFactory(_bounded(options))
+    options = _bounded(options)
+    options["CONNECTION_POOL_CLASS"] = "accounts.sessions.pool.SentinelPool"
+    pool = options["CONNECTION_POOL_KWARGS"]
+    waits = {name: pool[name] for name in pool if name.startswith("socket_")}
+    # One sentinel that is away must not be waited for three times.
+    options["SENTINEL_KWARGS"] = {
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "driver_info": None,
+        **waits,
+    }
+    return _SentinelFactory(options)
 
 
 class _ClusterFactory(ConnectionFactory):

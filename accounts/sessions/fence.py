@@ -1,48 +1,60 @@
-"""Keeps a store that forgot from bringing the dead back.
+"""Decides whether the store may be believed at this moment.
 
-A restart from an older file, a failover to a replica that lagged and a restored
-backup can all return sessions that were killed. What they share is a new identity:
-the server's run id. Each new connection is asked for it. When it is not the one last
-fenced, the ledger of kills is replayed before anything is believed that the store
-says; when the ledger cannot be read, the store is not believed at all.
+Two things must hold, and a request that finds one of them missing is refused (503):
 
-An outage lowers the fence as well, even when the same store comes back: a kill that was
-decided while it was away is in the ledger only.
+* The *lease*: within the last LEASE_SECONDS it was confirmed that this is the store to
+  which everyone else writes (`primary.py`). It counts from when that was asked, on a
+  clock that nobody sets. A process on the wrong side of a partition loses it.
+* The *fence*: the revocation log was replayed into this store. A restart from an older
+  file, a failover to a replica that lagged and a restored backup can all return
+  sessions that were killed; what they share is another run id. An outage counts as one,
+  even when the same store comes back: a kill that was decided meanwhile is in the log
+  only.
 
-The question is asked once per connection. A request on an open connection pays for
-one comparison in memory and nothing on the wire.
+Both are checked after the store's response, so that what is believed was true while it
+was asked. A request pays for comparisons in memory and for nothing on the network.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from accounts.sessions import primary
 from accounts.sessions.deadline import DeadlineParser
 from accounts.sessions.errors import StoreNotFenced
+from accounts.sessions.primary import Identity
 from accounts.sockets import set_patience
 
 log = logging.getLogger(__name__)
 
+LEASE_SECONDS = 2.0
+# How often the primary may change while somebody waits for it.
+MOST_CHANGES = 4
+
 _lock, _replaying = threading.Lock(), threading.Lock()
-_seen: dict[str, str] = {}
-_fenced: dict[str, str] = {}
+_identity: Identity = frozenset()
+_fenced: Identity = frozenset()
+_expires = 0.0
+_generation = 0
 _outages = _outages_fenced = _failures = 0
 
 
 def inspect(connection: Any) -> None:
-    """redis-py's hook for a new connection: greet the server, note its run id.
+    """redis-py's hook for a new connection: greet the server, note who it is.
 
     A server that will not say who it is cannot be fenced, so that is a failure to
-    connect. The connection is closed then: were it to go back to the pool open, the
-    next request would use it unasked.
+    connect, and so is one that is no primary. The connection is closed then: were it to
+    go back to the pool open, the next request would use it unasked.
 
-    All that is said before the first question shares one time-out: greeting, password
+    All that is said before the first command shares one time-out: greeting, password
     and number of a slow store would each have their own, and a person waits for all.
     """
     # A Cluster's connections have a parser of their own, and Python's time-outs.
@@ -52,86 +64,139 @@ def inspect(connection: Any) -> None:
         if hurry:
             hurry(connection.socket_timeout)
         connection.on_connect()
-        facts = _ask_who(connection)
-        _seen[_place(connection, facts)] = facts["run_id"]
+        _note_identity(connection, _ask_who(connection))
         if hurry:
             hurry(None)
             set_patience(connection._sock, connection.socket_timeout)
     except BaseException:
         connection.disconnect()
         raise
+    if connection.is_primary and not is_current(connection):
+        doubt()
 
 
 def _ask_who(connection: Any) -> dict[str, str]:
-    connection.send_command("INFO", "server")
+    connection.send_command("INFO", "server", "replication")
     try:
-        answer = connection.read_response(disable_decoding=True)
+        reply = connection.read_response(disable_decoding=True)
     except ResponseError as error:
         raise RedisConnectionError("the store does not say its run id") from error
-    text = answer.decode(errors="replace") if isinstance(answer, bytes) else ""
+    text = reply.decode(errors="replace") if isinstance(reply, bytes) else ""
     lines = (line.partition(":") for line in text.splitlines())
-    facts = {name: value for name, _, value in lines if value}
+    return {name: value for name, _, value in lines if value}
+
+
+def _note_identity(connection: Any, facts: dict[str, str]) -> None:
     if "run_id" not in facts:
         raise RedisConnectionError("the store does not say its run id")
-    return facts
+    # A primary that was a replica meanwhile kept its run id, and took another history.
+    connection.identity = f"{facts['run_id']}-{facts.get('master_replid', '')}"
+    connection.is_primary = facts.get("role") == "master"
+    is_in_cluster = "cluster" in (facts.get("redis_mode"), facts.get("server_mode"))
+    # In a Cluster the replicas are asked, too, who the primaries are.
+    if not connection.is_primary and not is_in_cluster:
+        raise RedisConnectionError("the store is no primary")
 
 
-def _place(connection: Any, facts: dict[str, str]) -> str:
-    # In a Cluster each node is a store of its own. Elsewhere there is one store,
-    # wherever it is today: going back to an earlier primary is a change too.
-    if facts.get("redis_mode") == "cluster" or facts.get("server_mode") == "cluster":
-        return f"{connection.host}:{connection.port}"
-    return "store"
+def is_current(connection: Any) -> bool:
+    """Whether this connection leads to the store that was confirmed last."""
+    return not _identity or connection.identity in _identity
 
 
 def stands() -> bool:
-    """Whether the ledger was replayed since the last new identity and outage."""
-    return _seen == _fenced and _outages == _outages_fenced
+    """Whether the lease runs, and the log was replayed since all that happened."""
+    return (
+        time.monotonic() < _expires
+        and _identity == _fenced
+        and _outages == _outages_fenced
+    )
+
+
+def believes(server: str) -> bool:
+    """Whether to believe what the server of this identity replied just now.
+
+    "" stands for some primary of a Cluster.
+    """
+    return stands() and (not server or server in _fenced)
+
+
+def generation() -> int:
+    """Counts the changes of identity: what spans one may be from both stores."""
+    return _generation
 
 
 def lower() -> None:
-    """Notes an outage: before the store is believed again, the ledger is replayed."""
+    """Notes an outage: before the store is believed again, the log is replayed."""
     global _outages
     with _lock:
         _outages += 1
 
 
-def raise_with(replay: Callable[[], None], patience: float) -> None:
-    """Runs `replay` once for everything seen so far, whichever thread is first.
+def doubt() -> None:
+    """Ends the lease: something looks like another store than the confirmed one."""
+    global _expires
+    with _lock:
+        _expires = 0.0
 
-    The others wait for it, `patience` seconds at most, and share its failure: were each
-    to try in its turn, the last one would wait for all of them. What `replay` raises
-    leaves the fence down; the next caller tries again. Raises StoreNotFenced.
+
+def confirm(store: Any) -> Identity:
+    """Asks which store is the current one, and renews the lease.
+
+    Raises RedisError or OSError when it cannot be found out; the lease goes on running
+    out then.
     """
-    global _failures, _outages_fenced
+    global _identity, _expires, _generation
+    asked = time.monotonic()
+    found = primary.identify(store)
+    with _lock:
+        if found != _identity:
+            _identity = found
+            _generation += 1
+        _expires = asked + LEASE_SECONDS
+    return found
+
+
+def raise_with(store: Any, replay: Callable[[], None], patience: float) -> None:
+    """Renews the lease, and runs `replay` where the store has not seen all of the log.
+
+    Whichever thread is first does it. The others wait for it, `patience` seconds at
+    most, and share its failure: were each to try in its turn, the last one would wait
+    for all of them. What is raised meanwhile leaves the fence down; the next caller
+    tries again. Raises StoreNotFenced.
+    """
+    global _failures, _fenced, _outages_fenced
     failures = _failures
     if not _replaying.acquire(timeout=patience):
         raise StoreNotFenced("replaying")
     try:
-        seen, outages = dict(_seen), _outages
         if stands():
             return
         if failures != _failures:
             raise StoreNotFenced("replay-failed")
         _failures += 1
-        replay()
+        found, outages = confirm(store), _outages
+        if found != _fenced or outages != _outages_fenced:
+            replay()
+            _fenced, _outages_fenced = found, outages
+            log.info("store_fenced primaries=%d", len(found))
         _failures -= 1
-        _fenced.clear()
-        _fenced.update(seen)
-        _outages_fenced = outages
-        log.info("store_fenced stores=%d", len(seen))
     finally:
         _replaying.release()
 
 
-def identity() -> str:
-    """The run id of the one store that was fenced last; "" in a Cluster."""
-    return _fenced.get("store", "")
+def identity() -> Identity:
+    """The identity of the store that was fenced last; empty before."""
+    return _fenced
+
+
+def name() -> str:
+    """The identity of the store that was confirmed last, in 16 hex digits."""
+    return hashlib.sha256(" ".join(sorted(_identity)).encode()).hexdigest()[:16]
 
 
 def forget() -> None:
     """Starts anew, as a new process does."""
-    global _outages, _outages_fenced
-    _seen.clear()
-    _fenced.clear()
+    global _outages, _outages_fenced, _identity, _fenced, _expires
+    _identity = _fenced = frozenset()
+    _expires = 0.0
     _outages = _outages_fenced = 0

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError
 
 from accounts import audit, keys
 from accounts.models import Revocation, User
 from accounts.profile import StaffProfile
 from accounts.sessions import clock, cutoff, fence, ledger, marks, search
-from accounts.sessions.connections import Nonsense, answering, client
+from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 from accounts.sessions.outcome import Outcome
 from accounts.sessions.record import Record
@@ -167,12 +167,8 @@ def end_each(
 
 def agreeing_store() -> Any:
     """The store, once it agrees with the ledger. Belongs inside `answering`."""
-    store = client()
-    if store.ping() is not True:
-        raise Nonsense("no pong")
-    while not fence.stands():
-        fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
-    return store
+    ledger.raise_fence()
+    return client()
 
 
 def _any_store() -> Any:
@@ -222,11 +218,10 @@ def _kill(
         if trouble:
             raise trouble
         with answering():
-            marks.leave(store, rows)
-            ended = ledger.carry_out(store, rows)
-            if not outcome.durable:
-                ledger.hold(store, rows)
+            act = partial(_carry_out, store, rows, outcome.durable)
+            ended = ledger.at_the_current_store(store, act)
             outcome.acknowledged = ledger.is_acknowledged(store)
+            ledger.wait_for_other_leases(store)
     except SessionStoreError:
         if not outcome.durable:
             raise
@@ -253,6 +248,14 @@ def _counted(store: Any) -> dict[str, int]:
             return {"sessions": cutoff.count_live(store)}
     except SessionStoreError:
         return {}
+
+
+def _carry_out(store: Any, rows: Sequence[Revocation], durable: bool) -> list[Record]:
+    marks.leave(store, rows)
+    ended = ledger.carry_out(store, rows)
+    if not durable:
+        ledger.hold(store, rows)
+    return ended
 
 
 def _store_or_trouble() -> tuple[Any, SessionStoreError | None]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
 from accounts import keys
 from accounts.models import Revocation
@@ -28,9 +30,9 @@ from accounts.sessions import (
     seal,
     values,
 )
-from accounts.sessions.connections import answering, client
+from accounts.sessions.connections import Nonsense, answering, client
 from accounts.sessions.errors import StoreNotFenced
-from accounts.sessions.questions import answers
+from accounts.sessions.questions import answers, ask, whole_number
 from accounts.sessions.record import Record
 from accounts.sessions.seal import NotSealed
 
@@ -38,6 +40,17 @@ log = logging.getLogger(__name__)
 ACKNOWLEDGE_MILLISECONDS = 200
 CATCH_UP_SECONDS = 10
 ROWS_AT_ONCE = 500
+
+# Who the store is and since when, in ms; gives for how long that has been known. Of a
+# clock that was set back nothing can be concluded.
+_NOTE_FENCED = """
+local now = redis.call('TIME')
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local name, since = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) (%d+)$')
+if name == ARGV[2] and tonumber(since) <= ms then return {ARGV[1], ms - since} end
+redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. string.format('%d', ms))
+return {ARGV[1], 0}
+"""
 _caught_up = 0.0
 
 
@@ -114,29 +127,76 @@ def replay() -> None:
     except DatabaseError as error:
         log.error("fence_blocked because=%s", error)
         raise StoreNotFenced("ledger") from error
-    late_entries.remember(carry_out(client(), rows), rows)
+    store = client()
+    late_entries.remember(carry_out(store, rows), rows)
+    seconds_fenced(store)
     log.info("ledger_replayed kills=%d", len(rows))
     outages.end()
 
 
+def seconds_fenced(store: Any) -> float:
+    """For how long the store has been known to be the current one, by its own clock.
+
+    Whoever fences a store first, or finds it in the place of another one, writes that
+    into it. A store that takes no writes has only just been found.
+    """
+    try:
+        found = ask(_NOTE_FENCED, [keys.FENCED], [fence.name()])[0]
+    except (OutOfMemoryError, ReadOnlyError):
+        return 0.0
+    return whole_number(found) / 1000
+
+
+def at_the_current_store(store: Any, end: Callable[[], list[Record]]) -> list[Record]:
+    """Ends sessions in the store that is the current one before and afterwards.
+
+    What was written to the old primary in the moment of a change counts for nothing, so
+    it is done again then. Belongs inside `answering`. Raises Nonsense where the primary
+    changes each time.
+    """
+    ended: dict[str, Record] = {}
+    for _ in range(fence.MOST_CHANGES):
+        before = fence.generation()
+        ended |= {record.id: record for record in end()}
+        fence.confirm(store)
+        if fence.generation() == before:
+            return list(ended.values())
+    raise Nonsense("another store each time")
+
+
+def wait_for_other_leases(store: Any) -> None:
+    """Returns when no process can hold a lease on the store that was here before.
+
+    A command that has just started cannot know when the primary changed.
+    """
+    time.sleep(max(0.0, fence.LEASE_SECONDS - seconds_fenced(store)))
+
+
+def raise_fence() -> None:
+    """Returns once the store may be believed. Belongs inside `answering`.
+
+    Raises StoreNotFenced when the revocation log cannot be read, and the store's own
+    failures.
+    """
+    for _ in range(fence.MOST_CHANGES):
+        if fence.stands():
+            return
+        fence.raise_with(client(), replay, settings.STORE_TIMEOUT_SECONDS)
+    if not fence.stands():
+        raise StoreNotFenced("another-store")
+
+
 def replay_for_a_door() -> str:
-    """Replays now, whatever was replayed before; gives the run id it was done for.
+    """Replays now, whatever was replayed before; tells into which store.
 
     For a door that cannot read the ledger: a replay that began before it asked may
     have missed the very kill it asks for. Raises StoreNotFenced, StoreUnavailable.
     """
     fence.lower()
-    while not fence.stands():
-        with answering():
-            # A connection that is new tells who the store is now.
-            client().ping()
-        fence.raise_with(_replay_answering, settings.STORE_TIMEOUT_SECONDS)
-    return fence.identity()
-
-
-def _replay_answering() -> None:
     with answering():
-        replay()
+        raise_fence()
+    # nginx-lua takes a single server only.
+    return next(iter(fence.identity()), "")
 
 
 def catch_up() -> None:
@@ -152,10 +212,15 @@ def catch_up() -> None:
 
 
 def catch_up_now_and_then() -> None:
-    """`catch_up`, at most once in CATCH_UP_SECONDS per process; SQL may be away."""
+    """`catch_up_if_sql_answers`, at most once in CATCH_UP_SECONDS per process."""
     global _caught_up
-    if clock.now() - _caught_up < CATCH_UP_SECONDS:
-        return
+    if clock.now() - _caught_up >= CATCH_UP_SECONDS:
+        catch_up_if_sql_answers()
+
+
+def catch_up_if_sql_answers() -> None:
+    """`catch_up`, and what else waits for SQL. Raises the store's own failures."""
+    global _caught_up
     _caught_up = clock.now()
     try:
         catch_up()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 class Outcome:
     """What a kill did.
 
-    `pending`: the store was away; the kill is in the ledger and takes effect before
-    the store answers its first question. `durable`: it is in the ledger.
+    `pending`: the store was away; the kill is in the ledger and takes effect within 2
+    seconds of some site process reaching SQL and the store.
+    `durable`: it is in the ledger.
     `acknowledged`: a replica has it too; None when the store has no replica.
     `incomplete`: stopped before everything that was meant had its turn.
     """

@@ -43,34 +43,44 @@ def _name_of(script: str) -> str:
     return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
-def ask_about(value: str, mark: str) -> tuple[Any, Any, Any]:
+# Of whose identity nothing is known: in a Cluster the library chooses the connection.
+SOME_PRIMARY = ""
+
+
+def ask_about(value: str, mark: str) -> tuple[tuple[Any, Any, Any], str]:
     """GET and PEXPIRETIME of the one name, GET of the other, in one round trip.
 
     What every request asks. The library's own way of asking costs twice what the store
     and the wire take, so the question is written here, on a connection of its pool.
     Not one moment's answer but three in this order, which can only be more dead than
     the first was: whatever is ended in between is read as ended.
+
+    With it comes the identity of the server that replied, or SOME_PRIMARY.
     """
     store = client()
     if is_cluster(store):
         found, expiry, other = ask(_ABOUT, [value, mark], [])
-    else:
-        found, expiry, other = _told(store, _question(value.encode(), mark.encode()), 3)
-    return found, expiry, other
+        return (found, expiry, other), SOME_PRIMARY
+    command = _question(value.encode(), mark.encode())
+    (found, expiry, other), server = _told(store, command, 3)
+    return (found, expiry, other), server
 
 
-def ask_about_each(names: list[tuple[str, str]]) -> list[tuple[Any, Any, Any]]:
+def ask_about_each(
+    names: list[tuple[str, str]],
+) -> tuple[list[tuple[Any, Any, Any]], str]:
     """`ask_about` each pair of names: in one round trip, but in a Cluster."""
     store = client()
     if is_cluster(store):
-        return [ask_about(*each) for each in names]
-    question = b"".join(_question(v.encode(), m.encode()) for v, m in names)
-    answers = iter(_told(store, question, 3 * len(names)))
-    return list(zip(answers, answers, answers, strict=True))
+        return [ask_about(*each)[0] for each in names], SOME_PRIMARY
+    commands = b"".join(_question(v.encode(), m.encode()) for v, m in names)
+    replies, server = _told(store, commands, 3 * len(names))
+    each = iter(replies)
+    return list(zip(each, each, each, strict=True)), server
 
 
-def _told(store: Any, question: bytes, count: int) -> list[Any]:
-    """The answers to these commands, so many, and to no others."""
+def _told(store: Any, question: bytes, count: int) -> tuple[list[Any], str]:
+    """The answers to these commands, so many, and to no others; and whose they are."""
     ticket = b"%d" % next(_tickets)
     pool = store.connection_pool
     is_ours = isinstance(pool, Pool)
@@ -82,6 +92,7 @@ def _told(store: Any, question: bytes, count: int) -> list[Any]:
         *found, last = connection._parser.read_each(count + 1)
         if last != ticket:
             raise Nonsense("answers to other questions")
+        server: str = connection.identity
     except BaseException:
         # What is still to come on it was meant for nobody else.
         connection.disconnect()
@@ -91,7 +102,7 @@ def _told(store: Any, question: bytes, count: int) -> list[Any]:
             pool.give(connection)
         else:
             pool.release(connection)
-    return found
+    return found, server
 
 
 # In a Cluster the library finds the node, and a script is one command.

@@ -198,11 +198,9 @@ class SessionStore(SessionBase):
         """Ends the session in the store; no error when it is gone already."""
         key = session_key or self.session_key
         if keys.is_session_key(key):
+            _end_for_good(cast("str", key))
             with answering():
-                ended = values.erase(
-                    client(), _whenever(keys.session_ids(cast("str", key)))
-                )
-            departures.note(ended)
+                ledger.wait_for_other_leases(client())
 
     def flush(self) -> None:
         super().flush()
@@ -219,11 +217,9 @@ class SessionStore(SessionBase):
         old, record = self.session_key, self._record
         if old is None:
             return
-        with answering():
-            ended = values.erase(client(), _whenever(keys.session_ids(old)))
+        ended = _end_for_good(old)
         if not ended:
             raise UpdateError
-        departures.note(ended)
         self._session_cache = data
         self._record = record
         self._moved_from = ended[0].id
@@ -353,5 +349,14 @@ class SessionStore(SessionBase):
         return merged
 
 
-def _whenever(ids: list[str]) -> dict[str, float]:
-    return dict.fromkeys(ids, values.ALWAYS)
+def _end_for_good(session_key: str) -> list[Record]:
+    """Ends the session under this key, in the store and then in the log."""
+    ids = dict.fromkeys(keys.session_ids(session_key), values.ALWAYS)
+
+    def end() -> list[Record]:
+        ended = values.erase(client(), ids)
+        departures.note(ended)
+        return ended
+
+    with answering():
+        return ledger.at_the_current_store(client(), end)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from django.conf import settings
-
 from accounts import keys
 from accounts.sessions import facts, fence, index, ledger, seal
 from accounts.sessions.connections import Nonsense, answering, client
-from accounts.sessions.errors import TooLarge
+from accounts.sessions.errors import StoreNotFenced, TooLarge
 from accounts.sessions.questions import ask, ask_about, ask_about_each, whole_number
 from accounts.sessions.record import Record
 
@@ -49,12 +47,20 @@ def look_up_each(identifiers: list[str]) -> list[Found]:
         return [_found_in(*each) for each in _behind_the_fence(ask_about_each, names)]
 
 
-def _behind_the_fence(question: Callable[..., Answer], *given: Any) -> Answer:
-    answer = question(*given)
-    while not fence.stands():
-        fence.raise_with(ledger.replay, settings.STORE_TIMEOUT_SECONDS)
-        answer = question(*given)
-    return answer
+def _behind_the_fence(
+    question: Callable[..., tuple[Answer, str]], *given: Any
+) -> Answer:
+    """What the store says, if at that time it was the current one and knew the log.
+
+    Raises StoreNotFenced where it is another one each time that it is asked.
+    """
+    for _ in range(fence.MOST_CHANGES):
+        before = fence.generation()
+        answer, server = question(*given)
+        if fence.generation() == before and fence.believes(server):
+            return answer
+        ledger.raise_fence()
+    raise StoreNotFenced("another-store")
 
 
 def _found_in(value: Any, expiry: Any, cutoff: Any) -> Found:

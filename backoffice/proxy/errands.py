@@ -54,8 +54,8 @@ class ErrandsMiddleware:
 
 
 def fence(request: HttpRequest) -> HttpResponse:
-    """Replays the ledger and tells the run id of the store that may be believed."""
-    return JsonResponse({"run_id": ledger.replay_for_a_door()})
+    """Replays the ledger and tells the identity of the store that may be believed."""
+    return JsonResponse({"identity": ledger.replay_for_a_door()})
 
 
 def use(request: HttpRequest) -> HttpResponse:
@@ -65,9 +65,9 @@ def use(request: HttpRequest) -> HttpResponse:
     door must ask for the fence before it believes the store again.
     """
     record = SessionStore(read_cookie(request)).record
-    if not stands():
-        return answer(Refusal.STORE_DOWN)
-    return HttpResponse(status=204) if record else answer(Refusal.NO_SESSION)
+    if record is None:
+        return answer(Refusal.NO_SESSION)
+    return HttpResponse(status=204) if stands() else answer(Refusal.STORE_DOWN)
 
 
 def live(request: HttpRequest) -> HttpResponse:

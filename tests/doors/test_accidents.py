@@ -96,6 +96,7 @@ ELSEWHERE = {
         "config.load",
         "rounds.new",
         "store.fail",
+        "store.identity",
         "resp.command",
         "resp.text",
         "crypto.hmac",

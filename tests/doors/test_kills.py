@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
+import redis
 
+from accounts import keys
+from accounts.management.exit_codes import ExitCode
+from backoffice.demo.children import wait_until
 from tests.doors.conftest import fresh_key
 from tests.doors.house import (
     Door,
@@ -162,3 +167,19 @@ def test_a_websocket_of_a_live_session_stays_open(tunnel: Door, key: str) -> Non
         assert seconds_until_closed(sock, at_most=STAYS_SECONDS) is None
         sock.sendall(b"still here")
         assert read_until(sock, b"here") == b"still here"
+
+
+def test_kill_from_a_host_that_lost_the_store_takes_effect_by_itself(
+    door: Door, key: str
+) -> None:
+    site = door.house.site
+    user = name_of(door, key)
+    identifier = str(door.house.upstream.last.get("X-Session-Id"))
+    elsewhere = {**site.environment, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    arguments = ("purge_sessions", "--user", user, "--yes")
+    done = replace(site, environment=elsewhere).manage(*arguments, check=False)
+    assert done.returncode == ExitCode.STORE_UNREACHABLE, done.stderr
+    # Nobody uses the session meanwhile: it is no request that delivers the kill.
+    with redis.Redis.from_url(site.store.url) as store:
+        assert wait_until(lambda: not store.exists(keys.value(identifier)), 30)
+    assert door.ask(TARGET, key=key).status == 401

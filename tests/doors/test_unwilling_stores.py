@@ -28,13 +28,13 @@ TEN_MINUTES_MS = 10 * 60 * 1000
 STORE_UNREACHABLE = 3
 
 NO_WRITES = {
-    "replica": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
     "without-replicas": (
         "CONFIG SET min-replicas-to-write 1",
         "CONFIG SET min-replicas-to-write 0",
     ),
     "no-leave-to-write": ("ACL SETUSER default -@write", "ACL SETUSER default +@all"),
 }
+REPLICA = ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE")
 FULL = ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0")
 NO_ANSWERS = {
     "no-leave-to-read": ("ACL SETUSER default -get", "ACL SETUSER default +@all"),
@@ -117,6 +117,20 @@ def test_a_store_that_takes_no_writes_keeps_whoever_is_in(
         assert door.ask(TARGET, key="a" * 32).status == 401
     assert settled(door, key) == 200
     assert door.ask(TARGET, key=fresh_key(door.house)).status == 200
+
+
+def test_store_that_became_a_replica_is_503_once_that_is_known(
+    door: Door, key: str, store: redis.Redis
+) -> None:
+    assert settled(door, key) == 200
+    with told(store, *REPLICA):
+        assert wait_until(
+            lambda: all(
+                is_an_outage(door.ask(TARGET, key=key)) for _ in range(ALL_WORKERS)
+            ),
+            20,
+        )
+    assert settled(door, key) == 200
 
 
 def test_a_full_store_takes_a_kill(door: Door, key: str, store: redis.Redis) -> None:

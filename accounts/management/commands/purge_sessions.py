@@ -235,8 +235,9 @@ def _what_is_left(result: Result) -> str:
     outcome = result.outcome
     if outcome.pending:
         return (
-            "The store does not answer: the kill is recorded and takes effect before "
-            "the store answers its first question."
+            "The session store cannot be used from here: the revocation is recorded, "
+            "and takes effect within 2 seconds of a site process reaching both the "
+            "database and the store."
         )
     if outcome.incomplete:
         return "Stopped before all had their turn: run it again for the rest."

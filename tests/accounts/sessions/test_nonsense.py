@@ -278,7 +278,8 @@ def test_connection_with_a_shifted_answer_is_not_used_again(
     assert [verdict(session) for _ in range(2)] == ["outage"] * 2
     one_connection.heals()
     assert is_live(session)
-    assert one_connection.connections == before + 2
+    # Besides them come those over which the store's identity is confirmed.
+    assert one_connection.connections >= before + 2
 
 
 def test_thread_killed_while_it_reads_leaves_no_answer_for_the_next(

@@ -35,7 +35,9 @@ def test_fence_names_the_store_it_was_done_for(
     client: Client, store: redis.Redis
 ) -> None:
     response = client.post(FENCE)
-    assert response.json() == {"run_id": store.info("server")["run_id"]}
+    run_id = store.info("server")["run_id"]
+    history = store.info("replication")["master_replid"]
+    assert response.json() == {"identity": f"{run_id}-{history}"}
 
 
 def test_fence_replays_also_when_it_stands(client: Client) -> None:

@@ -1,54 +1,91 @@
--- Keeps a store that forgot from bringing the dead back, as accounts/sessions/fence.py
--- does, for a door that cannot read the ledger itself.
+-- Decides whether the store may be believed at this moment, as accounts/sessions/fence.py
+-- does, for an entrance that cannot read the revocation log itself.
 --
--- The store is believed while two things hold: it is the one (by its run id) for which
--- a Python process has replayed the ledger at our word, and nobody here has met an
--- outage since we asked. Otherwise the site is asked to replay again, and until it has,
--- every request is a 503. docs/decisions says why this is a question to Python and not
--- a mark in the store.
+-- Two things must hold. The fence: a Python process has replayed the log into this very
+-- store at our request, and nobody here has met an outage since we asked. The lease: it was
+-- confirmed within the last two seconds, over a new connection, that the store's address
+-- still leads to it and that it is a primary. Otherwise every request is a 503.
+-- docs/decisions says why the fence is a request to Python and not a key in the store.
 
+local clock = require "backoffice.clock"
 local site = require "backoffice.site"
 
 local notes = ngx.shared.backoffice
-local sleep, timer_at, now = ngx.sleep, ngx.timer.at, ngx.now
+local sleep, timer_at, timer_every, now = ngx.sleep, ngx.timer.at, ngx.timer.every, ngx.now
+local steady = clock.steady
 
 local ASK_SECONDS = 5
 local WAIT_SECONDS, POLL_SECONDS = 0.4, 0.01
+-- As in fence.py and lease.py.
+local LEASE_SECONDS, RENEW_SECONDS = 2, 0.5
 
 local _M = {}
+local identify
 
--- The run id of the store that may be believed now, or nil.
+-- The identity of the store that may be believed now, or nil.
 function _M.standing()
-    return notes:get("fenced")
+    local lease = notes:get("lease")
+    return lease and steady() < lease and notes:get("fenced") or nil
 end
 
--- Notes an outage: a kill decided meanwhile is in the ledger only.
+-- Notes an outage: a kill decided meanwhile is in the log only.
 function _M.lower()
     notes:incr("outages", 1, 0)
     notes:delete("fenced")
 end
 
-local function note(run_id, outages)
-    notes:set("fenced", run_id)
+local function note(identity, outages)
+    notes:set("fenced", identity)
     -- Whoever lowers the fence counts first and deletes then. If it counted since we
     -- asked, the replay may have come too early for its outage.
     if (notes:get("outages") or 0) ~= outages then notes:delete("fenced") end
 end
 
+-- Asks the store who it is, and renews the lease if it is the one that was fenced. The
+-- lease counts from when that was asked.
+local function confirm()
+    local fenced, asked = notes:get("fenced"), steady()
+    if not fenced then return end
+    local found, problem = identify()
+    if found == fenced then
+        notes:set("lease", asked + LEASE_SECONDS)
+    elseif found then
+        _M.lower()
+    else
+        ngx.log(ngx.WARN, "lease_not_renewed cause=", problem)
+    end
+end
+
+-- One worker at a time is enough: they share what is found out.
+local function renew(premature)
+    if not premature and notes:add("renewing", true, RENEW_SECONDS * 0.8) then confirm() end
+end
+
+local function replay(outages)
+    local status, reply = site.call("POST", "/gate/fence", nil, ASK_SECONDS)
+    local identity = status == 200 and type(reply) == "table" and reply.identity
+    if identity then
+        note(identity, outages)
+        ngx.log(ngx.NOTICE, "store_fenced identity=", identity)
+    else
+        ngx.log(ngx.ERR, "fence_blocked because=", status or reply)
+    end
+end
+
 local function ask(premature, outages)
     if premature then return end
-    local status, answer = site.call("POST", "/gate/fence", nil, ASK_SECONDS)
-    local run_id = status == 200 and type(answer) == "table" and answer.run_id
-    if run_id then
-        note(run_id, outages)
-        ngx.log(ngx.NOTICE, "store_fenced run_id=", run_id)
-    else
-        ngx.log(ngx.ERR, "fence_blocked because=", status or answer)
-    end
+    if not notes:get("fenced") then replay(outages) end
+    confirm()
     notes:delete("asking")
 end
 
--- Waits a moment for a replay, and starts one if nobody has. Run id or nil.
+-- Keeps the lease beside the requests. `find` gives the identity of the store.
+function _M.start_worker(find)
+    identify = find
+    assert(timer_every(RENEW_SECONDS, renew))
+end
+
+-- Waits a moment for a replay, and starts one if nobody has. Identity or nil.
 function _M.raise()
     if notes:add("asking", true, ASK_SECONDS + 1) then
         if not timer_at(0, ask, notes:get("outages") or 0) then notes:delete("asking") end
@@ -56,8 +93,8 @@ function _M.raise()
     local deadline = now() + WAIT_SECONDS
     repeat
         sleep(POLL_SECONDS)
-        local run_id = _M.standing()
-        if run_id then return run_id end
+        local identity = _M.standing()
+        if identity then return identity end
     until not notes:get("asking") or now() > deadline
     return nil
 end

@@ -2,6 +2,7 @@
 -- steps in the same order, and the same answers. No Python is asked on the way.
 
 local config = require "backoffice.config"
+local fence = require "backoffice.fence"
 local head = require "backoffice.head"
 local hosts = require "backoffice.hosts"
 local identity = require "backoffice.identity"
@@ -124,6 +125,7 @@ local function judge(chosen, request, has_one_cookie, marks)
 end
 
 function _M.start_worker()
+    fence.start_worker(store.identity)
     watch.start(session.live)
 end
 

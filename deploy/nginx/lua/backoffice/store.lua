@@ -15,6 +15,8 @@ local command, text_at, number_at = resp.command, resp.text_at, resp.number_at
 
 local MOST_BYTES, MOST_QUESTIONS, MOST_TRIES = 64 * 1024, 64, 3
 local WAIT_SECONDS = 0.9
+-- No pool keeps the connections that only ask who is there.
+local PROBE = { pool = "backoffice-store-probe" }
 
 local _M = {}
 local config, greeting, greetings, tickets, prefix, ask
@@ -31,7 +33,7 @@ function _M.start(door)
         steps[#steps + 1] = command("SELECT", tostring(config.db))
     end
     greetings = #steps
-    greeting = concat(steps) .. command("INFO", "server")
+    greeting = concat(steps) .. command("INFO", "server", "replication")
     -- One lane: the store has one thread.
     ask = rounds.new {
         carry = _M.carry, fail = _M.fail,
@@ -50,7 +52,9 @@ function _M.question(id)
         .. "*2\r\n$3\r\nGET\r\n$13\r\nbo:{" .. shard .. "}:cutoff\r\n"
 end
 
--- Greets a new connection: who are you? A server that will not say cannot be fenced.
+-- Greets a new connection: who are you? A server that will not say cannot be fenced, and
+-- a replica may lack what was ended. A primary that was a replica meanwhile kept its run
+-- id, and took another history.
 local function greet(sock)
     local sent, problem = sock:send(greeting)
     if not sent then return nil, problem end
@@ -63,19 +67,15 @@ local function greet(sock)
     facts, problem = resp.text(sock)
     if not facts then return nil, problem end
     if match(facts, "_mode:cluster") then return nil, "a Cluster" end
-    return match(facts, "run_id:(%x+)") or nil, "no run id"
+    if match(facts, "role:(%l+)") ~= "master" then return nil, "no primary" end
+    local run_id, history = match(facts, "run_id:(%x+)"), match(facts, "master_replid:(%x*)")
+    if not run_id then return nil, "no run id" end
+    return run_id .. "-" .. (history or "")
 end
 
--- A connection to the fenced store; nil and a problem. The third result is true when
--- the store answers and is another one than was fenced.
-local function connect(run_id)
+-- A socket that leads to the store's address.
+local function open(options)
     local sock = tcp()
-    local options = pools[run_id]
-    if not options then
-        -- One pool for one store: a connection to another is never taken for it.
-        options = { pool = "backoffice-store:" .. run_id }
-        pools = { [run_id] = options }
-    end
     local connected, problem
     if config.socket then
         connected, problem = sock:connect("unix:" .. config.socket, options)
@@ -83,17 +83,41 @@ local function connect(run_id)
         connected, problem = sock:connect(config.host, config.port, options)
     end
     if not connected then return nil, problem end
-    if sock:getreusedtimes() > 0 then return { sock = sock, run_id = run_id, is_used = true } end
-    if config.tls then
+    if config.tls and sock:getreusedtimes() == 0 then
         local secure
         secure, problem = sock:sslhandshake(nil, config.host, true)
         if not secure then return nil, problem end
     end
+    return sock
+end
+
+-- Who the store is now, asked over a new connection; nil and a problem.
+function _M.identity()
+    local sock, problem = open(PROBE)
+    if not sock then return nil, problem end
     local found
     found, problem = greet(sock)
-    if found == run_id then return { sock = sock, run_id = run_id, is_used = false } end
     sock:close()
-    return nil, found and "another run id" or problem, found ~= nil
+    return found, problem
+end
+
+-- A connection to the fenced store; nil and a problem. The third result is true when
+-- the store answers and is another one than was fenced.
+local function connect(identity)
+    local options = pools[identity]
+    if not options then
+        -- One pool for one store: a connection to another is never taken for it.
+        options = { pool = "backoffice-store:" .. identity }
+        pools = { [identity] = options }
+    end
+    local sock, problem = open(options)
+    if not sock then return nil, problem end
+    if sock:getreusedtimes() > 0 then return { sock = sock, identity = identity, is_used = true } end
+    local found
+    found, problem = greet(sock)
+    if found == identity then return { sock = sock, identity = identity, is_used = false } end
+    sock:close()
+    return nil, found and "another store" or problem, found ~= nil
 end
 
 -- What `read` finds at this place, and the place after it in what came meanwhile.
@@ -146,28 +170,32 @@ end
 -- next. The round has its answers then, or is to be asked `again` once the fence stands,
 -- or neither: the store cannot say, or may not be believed.
 function _M.carry(round, link)
-    local run_id, problem, is_another = fence.standing(), nil, nil
-    if link and link.run_id ~= run_id then
+    local identity, problem, is_another = fence.standing(), nil, nil
+    if link and link.identity ~= identity then
         link.sock:close()
         link = nil
     end
-    if not run_id then
+    if not identity then
         round.again = true
         return nil
     end
     if not link then
-        link, problem, is_another = connect(run_id)
+        link, problem, is_another = connect(identity)
     end
     if link then
         problem = exchange(link.sock, round)
         if not problem then
             link.is_used = true
+            -- Believed only if it was the current store all the while.
+            if fence.standing() ~= link.identity then
+                round.values, round.again = nil, true
+            end
             return link
         end
         link.sock:close()
     end
     -- A connection that was closed while it lay idle: nothing was asked yet that could
-    -- matter, and a new one tells whether it is still the same store. Another run id: it
+    -- matter, and a new one tells whether it is still the same store. Another identity: it
     -- restarted, failed over or was restored.
     if is_another or link and link.is_used and (problem == "closed" or problem == "broken pipe") then
         fence.lower()

@@ -1,0 +1,163 @@
+"""Which server is the primary now, asked of those who decide it.
+
+A connection that still works proves nothing: after a change of primary, and through a
+partition, the old one goes on answering whoever is connected to it. So the servers that
+decide are asked, each time over new connections:
+
+* With Sentinel a majority of the configured sentinels must name the same address.
+* In a Cluster a majority of the primaries must describe the same slots.
+* A single address is connected to once more: a name or a virtual address may have
+  moved.
+
+What is found is the identity of the store: of each primary its run id, and the id of
+the history that it replicates, which changes when a replica is promoted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import redis
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisError
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+Identity = frozenset[str]
+Address = tuple[str, int]
+# First and last slot, and the address of the primary that serves them.
+Slots = frozenset[tuple[int, int, Address]]
+Member = TypeVar("Member")
+Reply = TypeVar("Reply")
+
+
+class NoMajority(MasterNotFoundError):
+    """No majority names the same primary, so nobody knows which one it is."""
+
+
+class MajoritySentinel(Sentinel):
+    """redis-py's, which believes the first sentinel that replies.
+
+    One that is cut off from the others names the old primary for as long as it is.
+    """
+
+    def __init__(self, sentinels: Iterable[redis.Redis]) -> None:
+        super().__init__(())  # type: ignore[no-untyped-call]
+        self.sentinels = list(sentinels)
+
+    def discover_master(self, service_name: str) -> Address:
+        """The address that more than half of the sentinels name; raises NoMajority."""
+
+        def ask(sentinel: redis.Redis) -> Address | None:
+            found: Any = sentinel.sentinel_get_master_addr_by_name(service_name)
+            return _address(*found) if found else None
+
+        named: Counter[Address] = Counter()
+        for address in _replies(ask, self.sentinels):
+            if address is None:
+                continue
+            named[address] += 1
+            if named[address] * 2 > len(self.sentinels):
+                return address
+        raise NoMajority(f"{len(self.sentinels)} sentinels named {dict(named)}")
+
+
+def identify(store: Any) -> Identity:
+    """The servers that are the primaries now.
+
+    Raises RedisError or OSError when that cannot be found out.
+    """
+    if isinstance(store, RedisCluster):
+        return _identify_cluster(store)
+    with _new_connection(store.connection_pool) as connection:
+        return frozenset({connection.identity})
+
+
+@contextmanager
+def _new_connection(pool: Any) -> Iterator[Any]:
+    """A connection as the pool makes them, but outside it; closed afterwards."""
+    connection = pool.connection_class(**pool.connection_kwargs)
+    try:
+        connection.connect()
+        yield connection
+    finally:
+        connection.disconnect()
+
+
+def _identify_cluster(store: RedisCluster) -> Identity:
+    views: Counter[Slots] = Counter()
+    found: dict[Address, str] = {}
+    nodes: list[Any] = store.get_nodes()  # type: ignore[no-untyped-call]
+    ask = partial(_look_at_cluster, store)
+    for address, identity, slots in _replies(ask, nodes):
+        found[address] = identity
+        # Only primaries vote, as among themselves.
+        if any(address == primary for _, _, primary in slots):
+            views[slots] += 1
+    nothing: Slots = frozenset()
+    slots, votes = max(views.items(), key=lambda each: each[1], default=(nothing, 0))
+    primaries = {primary for _, _, primary in slots}
+    if not primaries or votes * 2 <= len(primaries):
+        raise NoMajority(f"{votes} of {len(primaries)} primaries agree on the slots")
+    _follow(store, slots)
+    # One that does not reply is another one when it comes back.
+    return frozenset(found.get(each, f"away {each}") for each in primaries)
+
+
+def _look_at_cluster(store: RedisCluster, node: Any) -> tuple[Address, str, Slots]:
+    """A node's address, its identity, and its view of who serves which slots."""
+    own: Address = node.host, node.port
+    with _new_connection(
+        store.get_redis_connection(node).connection_pool
+    ) as connection:
+        connection.send_command("CLUSTER", "SLOTS")
+        listed = connection.read_response(disable_decoding=True)
+        # A node that does not know its own address leaves it empty.
+        slots = frozenset(
+            (first, last, _address(primary[0] or own[0], primary[1]))
+            for first, last, primary, *_ in listed
+        )
+        return own, connection.identity, slots
+
+
+def _follow(store: RedisCluster, slots: Slots) -> None:
+    """Makes the client send its commands where the majority says; raises NoMajority."""
+    if _is_followed(store, slots):
+        return
+    store.nodes_manager.initialize()
+    if not _is_followed(store, slots):
+        raise NoMajority("the client's view of the slots is another one")
+
+
+def _is_followed(store: RedisCluster, slots: Slots) -> bool:
+    known = store.nodes_manager.slots_cache
+    return all(
+        first in known and (known[first][0].host, known[first][0].port) == address
+        for first, _, address in slots
+    )
+
+
+def _replies(ask: Callable[[Member], Reply], members: list[Member]) -> Iterator[Reply]:
+    """What each member replies, the quickest first; those that fail are left out.
+
+    All are asked at once: one that is frozen costs its time-out, and must not add it to
+    the others'.
+    """
+    threads = ThreadPoolExecutor(max(1, len(members)))
+    asked = [threads.submit(ask, member) for member in members]
+    try:
+        for each in as_completed(asked):
+            try:
+                yield each.result()
+            except (RedisError, OSError):
+                continue
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _address(host: Any, port: Any) -> Address:
+    return (host.decode() if isinstance(host, bytes) else str(host)), int(port)
