@@ -8,6 +8,7 @@ from django.contrib.auth import REDIRECT_FIELD_NAME, login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import UpdateError
+from django.db import DatabaseError
 from django.http import HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -33,6 +34,7 @@ from accounts.sessions.store import SessionStore
 from accounts.sso import logout, renewal_queue, step_up
 from accounts.sso.destination import own_path
 from accounts.sso.errors import Kind, SignInRefused
+from accounts.suspension import Suspended
 
 # On the way to the last page: the provider could not be told.
 ALONE = "here-only"
@@ -124,6 +126,13 @@ def _begin(backend: Any, user: User, social_user: Any) -> None:
     except LimitReached as error:
         _forget(request)
         raise SignInRefused(backend, Kind.TOO_MANY, user.username) from error
+    except Suspended as error:
+        _forget(request)
+        raise SignInRefused(backend, Kind.SUSPENDED, user.username) from error
+    except DatabaseError:
+        # The session may be written and not yet checked: the browser must not get it.
+        _forget(request)
+        raise
 
 
 def _too_large(backend: Any) -> AuthResponseError:
@@ -145,6 +154,12 @@ def _confirm(backend: Any, user: User) -> None:
     except TooLarge as error:
         _forget(request)
         raise _too_large(backend) from error
+    except Suspended as error:
+        _forget(request)
+        raise SignInRefused(backend, Kind.SUSPENDED, user.username) from error
+    except DatabaseError:
+        _forget(request)
+        raise
     request.stepped_up_to = backend.stepping_up_to
 
 

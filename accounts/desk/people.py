@@ -8,8 +8,8 @@ from accounts.models import User
 
 @admin.register(User)
 class UserAdmin(ReadOnlyAdmin):
-    list_display = ("name", "username", "email", "department", "is_active", "is_staff")
-    list_filter = ("is_active", "is_staff", "department")
+    list_display = ("name", "username", "email", "department", "is_staff")
+    list_filter = ("is_staff", "department")
     search_fields = ("name", "username", "email", "=sub")
     fields = (
         "name",
@@ -18,7 +18,6 @@ class UserAdmin(ReadOnlyAdmin):
         "department",
         "issuer",
         "sub",
-        "is_active",
         "is_staff",
         "date_joined",
         "last_login",

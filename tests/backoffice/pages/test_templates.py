@@ -13,7 +13,7 @@ TEMPLATES = sorted(Path(settings.BASE_DIR, "templates").rglob("*.html"))
 PLAIN = ("400", "403", "403_csrf", "404", "500", "store_down")
 KINDS = (
     "not-staff",
-    "inactive",
+    "suspended",
     "cancelled",
     "expired",
     "provider-down",
