@@ -236,6 +236,14 @@ def _end_own(request: StaffRequest, session_ids: list[str]) -> None:
     number = len(outcome.ended)
     text = ngettext("%(n)d session ended.", "%(n)d sessions ended.", number)
     messages.success(request, text % {"n": number})
+    if number:
+        messages.info(
+            request,
+            _(
+                "That browser may still be signed in at the company's sign-in "
+                "provider: if it is not in your hands, tell a security admin."
+            ),
+        )
 
 
 def _record_end(event: audit.Event, session_id: str, data: dict[str, Any]) -> None:

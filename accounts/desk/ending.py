@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts import audit
-from accounts.desk import recent, telling, tidying
+from accounts.desk import recent, suspending, telling, tidying
 from accounts.desk.confirmation import ConfirmationForm
 from accounts.desk.job import Job
 from accounts.desk.target import Scope, Target
@@ -87,6 +87,7 @@ def _ask(
         "total": total,
         "gone": len(target.ids) - total if target.scope is Scope.CHOSEN else 0,
         "sessions": [replace(each, current=each.id == own) for each in sample],
+        "people": suspending.people_of(request, sample),
         "form": form,
         "back": f"{reverse(LIST)}?{target.filters}",
     }

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, history, keys
 from accounts.desk.ending import MAY_END
+from accounts.desk.suspending import Standing
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
 from accounts.sessions import live
@@ -34,6 +35,7 @@ def show(request: HttpRequest, page: dict[str, Any], session_id: str) -> HttpRes
         "session_id": session_id,
         "session": session and replace(session, current=session_id == own),
         "profile": profile,
+        "person": profile and Standing.of(request, profile),
         "end": next((each for each in timeline if each.is_end), None),
         "timeline": timeline,
         "sessions": _others(profile, session_id, own),
