@@ -45,6 +45,8 @@ WORDS: dict[str, str | Promise] = {
     Event.BULK_KILLED: _("Many ended by a security admin"),
     Event.LOGOUT_REFUSED: _("Logout by the provider refused"),
     Event.RIGHTS_CHANGED: _("Rights changed"),
+    Event.SUSPENDED: _("Suspended"),
+    Event.RESTORED: _("Suspension lifted"),
     Event.STORE_LOST: _("Session store lost"),
     Event.STORE_BACK: _("Session store back"),
     Event.PURGED: _("Session store tidied"),

@@ -11,8 +11,16 @@ from django.utils.translation import gettext_lazy as _
 from accounts import keys, places
 from accounts.audit_models import AuditEntry
 from accounts.profile import StaffProfile
+from accounts.suspension_models import Suspension
 
-__all__ = ["AuditEntry", "LiveSession", "Revocation", "SeenDevice", "User"]
+__all__ = [
+    "AuditEntry",
+    "LiveSession",
+    "Revocation",
+    "SeenDevice",
+    "Suspension",
+    "User",
+]
 
 
 class UserManager(models.Manager["User"]):
@@ -63,7 +71,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A staff member's account: what outlives a session.
 
     There is no password to know or to lose. `is_staff` is Django's word for "may
-    enter the admin", which here is the security desk; what for, the groups say.
+    enter the admin", which here is the security desk; what for, the groups say. An
+    account is never inactive to Django: who may not sign in has a `Suspension`.
     """
 
     password = None  # type: ignore[assignment]
@@ -74,7 +83,6 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(_("name"), max_length=255)
     email = models.EmailField(_("e-mail"), blank=True, db_index=True)
     department = models.CharField(_("department"), max_length=255, blank=True)
-    is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("security desk"), default=False, editable=False)
     date_joined = models.DateTimeField(_("first sign-in"), auto_now_add=True)
 
@@ -108,12 +116,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def rights(self) -> tuple[bool, ...]:
         """What stands in the row itself; the rest is in groups and permissions."""
-        return (self.is_active, self.is_staff, self.is_superuser)
+        return (self.is_staff, self.is_superuser)
 
     def has_lost_rights(self) -> bool:
-        """Whether the account is disabled, or lost since it was loaded what it had."""
+        """Whether the account lost since it was loaded what it had."""
         both = zip(self.rights_as_loaded, self.rights, strict=False)
-        return not self.is_active or any(had and not has for had, has in both)
+        return any(had and not has for had, has in both)
 
     @staticmethod
     def identity_of(issuer: str, sub: str) -> str:

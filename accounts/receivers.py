@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 
-from accounts import audit, devices, figures, keys, limit, profile
+from accounts import audit, devices, figures, keys, limit, profile, suspension
 from accounts.browser import Browser
 from accounts.models import User
 from accounts.request import StaffRequest
@@ -21,8 +21,9 @@ def begin_session(
 ) -> None:
     """`user_logged_in`: makes the live session, of exactly what the sign-in found.
 
-    Raises PermissionDenied for a login that did not come through the provider, and
-    LimitReached where one more session is refused.
+    Raises PermissionDenied for a login that did not come through the provider,
+    LimitReached where one more session is refused, and Suspended for a person who was
+    suspended since the provider vouched for them. The caller ends the session.
     """
     found: sign_in.SignIn | None = getattr(user, "sign_in", None)
     if found is None:
@@ -38,6 +39,8 @@ def begin_session(
         since=found.started,
     )
     request.session.save()
+    # After the session was written, see accounts.suspension.
+    suspension.check(person)
     session_id = str(request.session.session_id)
     limit.keep(person, session_id)
     audit.record(

@@ -28,10 +28,16 @@ PERMISSIONS: Mapping[Role, frozenset[str]] = {
             "end_livesessions_in_bulk",
             "view_auditentry",
             "view_user",
+            "view_suspension",
+            "suspend_person",
         }
     ),
-    Role.OPERATOR: frozenset({"view_livesession", "end_livesession", "view_user"}),
-    Role.AUDITOR: frozenset({"view_auditentry", "view_user"}),
+    # To end a session is undone by signing in again; a suspension lasts, so an operator
+    # sees it and a security admin decides it.
+    Role.OPERATOR: frozenset(
+        {"view_livesession", "end_livesession", "view_user", "view_suspension"}
+    ),
+    Role.AUDITOR: frozenset({"view_auditentry", "view_user", "view_suspension"}),
 }
 
 

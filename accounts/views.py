@@ -8,6 +8,7 @@ from django.contrib.auth import REDIRECT_FIELD_NAME, login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import UpdateError
+from django.db import DatabaseError
 from django.http import HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -35,6 +36,7 @@ from accounts.sso import logout, renewal_queue, step_up
 from accounts.sso.destination import own_path
 from accounts.sso.errors import Kind, SignInRefused
 from accounts.sso.pending import PendingSignIns
+from accounts.suspension import Suspended
 
 # On the way to the last page: the provider could not be told.
 ALONE = "here-only"
@@ -122,6 +124,13 @@ def _begin(backend: Any, user: User, social_user: Any) -> None:
     except LimitReached as error:
         _forget(request)
         raise SignInRefused(backend, Kind.TOO_MANY, user.username) from error
+    except Suspended as error:
+        _forget(request)
+        raise SignInRefused(backend, Kind.SUSPENDED, user.username) from error
+    except DatabaseError:
+        # The session may be written and not yet checked: the browser must not get it.
+        _forget(request)
+        raise
 
 
 def _is_first(request: StaffRequest) -> bool:
@@ -159,6 +168,12 @@ def _confirm(backend: Any, user: User) -> None:
     except TooLarge as error:
         _forget(request)
         raise _too_large(backend) from error
+    except Suspended as error:
+        _forget(request)
+        raise SignInRefused(backend, Kind.SUSPENDED, user.username) from error
+    except DatabaseError:
+        _forget(request)
+        raise
     request.stepped_up_to = backend.stepping_up_to
 
 
@@ -259,6 +274,14 @@ def _tell_ended(request: StaffRequest, outcome: live.Outcome) -> None:
     number = len(outcome.ended)
     text = ngettext("%(n)d session ended.", "%(n)d sessions ended.", number)
     messages.success(request, text % {"n": number})
+    if number:
+        messages.info(
+            request,
+            _(
+                "That browser may still be signed in at the company's sign-in "
+                "provider: if it is not in your hands, tell a security admin."
+            ),
+        )
 
 
 def _record_end(event: audit.Event, session_id: str, data: dict[str, Any]) -> None:

@@ -205,6 +205,8 @@ SOCIAL_AUTH_PIPELINE = (
     "social_core.pipeline.social_auth.associate_user",
     "accounts.sso.pipeline.attach_sign_in",
 )
+# No account is ever inactive: who may not sign in has a Suspension.
+SOCIAL_AUTH_ACTIVE_USERS_FILTER: dict[str, Any] = {}
 # The rest is of each provider (accounts.sso.backend).
 SOCIAL_AUTH_USE_PKCE = True
 SOCIAL_AUTH_STATE_LIFETIME = SESSION_SIGN_IN_SECONDS

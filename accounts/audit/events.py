@@ -31,6 +31,8 @@ class Event(StrEnum):
 
     LOGOUT_REFUSED = "provider-logout:refused"
     RIGHTS_CHANGED = "rights:changed"
+    SUSPENDED = "person:suspended"
+    RESTORED = "person:restored"
     CALL_REFUSED = "call:refused"
 
     STORE_LOST = "store:lost"

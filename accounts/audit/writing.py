@@ -39,6 +39,8 @@ _KEPT_FROM_LOG = frozenset(
         Event.NEW_DEVICE,
         Event.BULK_KILLED,
         Event.AUDIT_EXPORTED,
+        Event.SUSPENDED,
+        Event.RESTORED,
     }
 )
 

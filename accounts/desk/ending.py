@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.desk import telling, tidying
+from accounts.desk import suspending, telling, tidying
 from accounts.desk.confirmation import ConfirmationForm
 from accounts.desk.job import Job
 from accounts.desk.shown import Shown
@@ -109,6 +109,7 @@ def _ask(
         "total": shown.total,
         "gone": len(target.ids) - shown.total if target.ids else 0,
         "sessions": [replace(each, current=each.id == own) for each in sample],
+        "people": suspending.people_of(request, sample),
         "form": form,
         "back": f"{reverse(LIST)}?{target.filters}",
     }

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import audit, ended, history, keys
 from accounts.audit import Event
 from accounts.desk.ending import MAY_END
+from accounts.desk.suspending import Standing
 from accounts.history import Moment
 from accounts.profile import StaffProfile
 from accounts.request import StaffRequest
@@ -44,6 +45,7 @@ def show(request: HttpRequest, page: dict[str, Any], session_id: str) -> HttpRes
         "session_id": session_id,
         "session": session and replace(session, current=session_id == own),
         "profile": profile,
+        "person": profile and Standing.of(request, profile),
         "end": next((each for each in timeline if each.is_end), None),
         "may_have_expired": may_have_expired,
         "timeline": timeline,

@@ -15,6 +15,32 @@ from accounts.sessions.live import Outcome
 def tell(request: HttpRequest, outcome: Outcome) -> None:
     """Says what was read back from the store."""
     _tell_numbers(request, len(outcome.ended), len(outcome.already_gone), outcome)
+    if outcome.ended or outcome.pending:
+        tell_alive_at_provider(request)
+
+
+def tell_suspended(request: HttpRequest, outcome: Outcome) -> None:
+    """The same of the sessions of somebody who was suspended."""
+    if outcome.ended or outcome.pending:
+        _tell_numbers(request, len(outcome.ended), 0, outcome)
+    messages.info(
+        request,
+        _(
+            "Their session at the sign-in provider is still alive: it no longer opens "
+            "Backoffice, but end it there, too, if it should open no other site."
+        ),
+    )
+
+
+def tell_alive_at_provider(request: HttpRequest) -> None:
+    """What no end here can do, and what to do about it."""
+    messages.info(
+        request,
+        _(
+            "Their session at the sign-in provider is still alive, so one click brings "
+            "them back: to keep a person out, suspend them."
+        ),
+    )
 
 
 def tell_job(request: HttpRequest, job: Job) -> None:
@@ -30,6 +56,8 @@ def tell_job(request: HttpRequest, job: Job) -> None:
         )
     if not job.pending:
         _tell_more(request, job)
+    if job.ended or job.pending:
+        tell_alive_at_provider(request)
 
 
 def _tell_more(request: HttpRequest, job: Job) -> None:
@@ -54,6 +82,7 @@ def tell_cut_off(request: HttpRequest, outcome: Outcome) -> None:
     if outcome.pending:
         _tell_pending(request)
     _tell_doubts(request, outcome)
+    tell_alive_at_provider(request)
 
 
 def _tell_numbers(

@@ -39,3 +39,12 @@ def moment(text: str) -> datetime:
         raise ArgumentTypeError(
             f"{text!r} is no moment: write 2026-11-24T09:30 or '2h ago'"
         ) from None
+
+
+def later_moment(text: str) -> datetime:
+    """A moment that is still to come: as `moment`, or a span from now, as in `8h`."""
+    is_span = _SPAN.fullmatch(text.strip())
+    found = timezone.now() + span(text) if is_span else moment(text)
+    if found <= timezone.now():
+        raise ArgumentTypeError(f"{text!r} is in the past")
+    return found

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from django.db import DatabaseError
+from django.db.models import Model
 
 from accounts import audit, keys
 from accounts.models import Revocation, User
@@ -71,10 +72,21 @@ def end_subject(
     by: str,
     reason: str = "",
     event: audit.Event = audit.Event.KILLED,
+    along: Sequence[Model] = (),
 ) -> Outcome:
-    """As `end_person`, for somebody who may have no account here."""
+    """As `end_person`, for somebody who may have no account here.
+
+    The rows `along` are inserted in one transaction with the kill and before anything
+    is done in the store; they are written exactly if the outcome is `durable`.
+    """
     target = f"{issuer}\n{sub}"
-    return _kill([(Revocation.Kind.PERSON, target)], by=by, reason=reason, event=event)
+    return _kill(
+        [(Revocation.Kind.PERSON, target)],
+        by=by,
+        reason=reason,
+        event=event,
+        along=along,
+    )
 
 
 def end_origin(issuer: str, sid: str, *, by: str, reason: str = "") -> Outcome:
@@ -206,13 +218,14 @@ def _kill(
     by: str,
     reason: str,
     event: audit.Event,
+    along: Sequence[Model] = (),
 ) -> Outcome:
     # Should the store need a replay, then before our own row is in the ledger: what
     # a replay ends would not be counted as ended here.
     store, trouble = _store_or_trouble()
     counted = _counted(store) if event is audit.Event.CUT_OFF and store else {}
     rows = [ledger.draft(*target, by=by, reason=reason) for target in targets]
-    outcome = Outcome(durable=_is_written(rows))
+    outcome = Outcome(durable=_is_written(rows, along))
     ended: list[Record] = []
     try:
         if trouble:
@@ -227,7 +240,7 @@ def _kill(
             raise
         outcome.pending = True
         fence.lower()
-    outcome.ended = [record.id for record in ended]
+    outcome.ended, outcome.records = [record.id for record in ended], ended
     entries = [_entry(event, by, reason, record) for record in ended]
     if event is audit.Event.CUT_OFF:
         entry = audit.Entry.of(event, actor=by, reason=reason, details=counted)
@@ -266,9 +279,9 @@ def _store_or_trouble() -> tuple[Any, SessionStoreError | None]:
         return None, error
 
 
-def _is_written(rows: Sequence[Revocation]) -> bool:
+def _is_written(rows: Sequence[Revocation], along: Sequence[Model]) -> bool:
     try:
-        ledger.write(rows)
+        ledger.write(rows, along)
     except DatabaseError as error:
         log.error("kill_not_durable error=%s", type(error).__name__)
         return False

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from django.db.models import Model
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
 from accounts import keys
@@ -54,12 +55,14 @@ return {ARGV[1], 0}
 _caught_up = 0.0
 
 
-def write(rows: Sequence[Revocation]) -> None:
-    """Enters kills, all of them or none.
+def write(rows: Sequence[Revocation], along: Sequence[Model] = ()) -> None:
+    """Enters kills and the rows that belong to them, all of them or none.
 
     Raises django.db.DatabaseError when they cannot be written.
     """
     with transaction.atomic():
+        for each in along:
+            each.save(force_insert=True)
         Revocation.objects.bulk_create(rows, batch_size=ROWS_AT_ONCE)
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from accounts.sessions.record import Record
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -11,7 +13,8 @@ class Outcome:
     seconds of some site process reaching SQL and the store.
     `durable`: it is in the ledger.
     `acknowledged`: a replica has it too; None when the store has no replica.
-    `incomplete`: stopped before everything that was meant had its turn.
+    `incomplete`: stopped before everything that was meant had its turn. `records`: the
+    contents of what this one kill ended; `add` does not collect them.
     """
 
     ended: list[str] = field(default_factory=list)
@@ -20,6 +23,7 @@ class Outcome:
     durable: bool = True
     acknowledged: bool | None = None
     incomplete: bool = False
+    records: list[Record] = field(default_factory=list, repr=False)
 
     def add(self, other: Outcome) -> None:
         """Takes in what one more batch did."""

@@ -25,7 +25,7 @@ class Kind(StrEnum):
     """What a person is told; each has words of its own on the page."""
 
     NOT_STAFF = "not-staff"
-    INACTIVE = "inactive"
+    SUSPENDED = "suspended"
     TOO_MANY = "too-many-sessions"
     CANCELLED = "cancelled"
     EXPIRED = "expired"

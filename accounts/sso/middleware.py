@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 # An answer to no question that this browser still has open.
 STRAY = (AuthSessionError, AuthInputError)
 # Trying again would be answered at once with the same account, and refused again.
-OF_THE_ACCOUNT = frozenset({Kind.NOT_STAFF, Kind.INACTIVE})
+OF_THE_ACCOUNT = frozenset({Kind.NOT_STAFF, Kind.SUSPENDED})
 
 
 class SignInMiddleware:

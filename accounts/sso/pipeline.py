@@ -13,11 +13,12 @@ from typing import Any
 from django.conf import settings
 from social_core.exceptions import AuthResponseError
 
+from accounts import suspension
 from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.sessions import clock, live
 from accounts.sso import standing
-from accounts.sso.claims import is_moment, laid_over, readable
+from accounts.sso.claims import is_moment, laid_over, readable, verified_domain
 from accounts.sso.errors import Kind, SignInRefused
 from accounts.sso.refresh_token import RefreshToken
 from accounts.sso.sign_in import MAX_HINT, SignIn
@@ -74,9 +75,10 @@ def read_profile(
 def admit_staff(
     backend: Any, profile: StaffProfile, said: dict[str, Any], **kwargs: Any
 ) -> None:
-    """Refuses who is in neither STAFF_GROUPS nor STAFF_DOMAINS, or was disabled.
+    """Refuses who is in neither STAFF_GROUPS nor STAFF_DOMAINS, or is suspended.
 
-    What such a person still has open elsewhere ends now.
+    What such a person still has open elsewhere ends now. Whoever is suspended after
+    this is refused by `suspension.check`, when the session is written.
     """
     identity = User.identity_of(profile.issuer, profile.sub)
     user = User.objects.filter(identity=identity).first()
@@ -87,9 +89,12 @@ def admit_staff(
         if user:
             live.end_person(user, by="provider", reason="no longer staff")
         raise SignInRefused(backend, Kind.NOT_STAFF, profile.username)
-    if user and not user.is_active:
-        live.end_person(user, by="system", reason="account disabled")
-        raise SignInRefused(backend, Kind.INACTIVE, profile.username)
+    if suspension.current(profile.issuer, profile.sub, profile.email):
+        if verified_domain(said):
+            suspension.learn(profile)
+        if user:
+            live.end_person(user, by="system", reason="suspended")
+        raise SignInRefused(backend, Kind.SUSPENDED, profile.username)
 
 
 def enter_user(backend: Any, profile: StaffProfile, **kwargs: Any) -> dict[str, Any]:

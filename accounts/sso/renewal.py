@@ -31,7 +31,7 @@ from social_core.exceptions import (
 )
 from social_django.utils import load_backend, load_strategy
 
-from accounts import audit, profile
+from accounts import audit, profile, suspension
 from accounts.models import User
 from accounts.profile import StaffProfile
 from accounts.sessions import amend, clock, live
@@ -39,7 +39,7 @@ from accounts.sessions.errors import SessionStoreError, TooLarge
 from accounts.sessions.record import Record
 from accounts.sso import pipeline, providers, refresh, refresh_token, sign_in, standing
 from accounts.sso.backend import StaffOpenIdConnect
-from accounts.sso.errors import SignInRefused
+from accounts.sso.errors import Kind, SignInRefused
 from accounts.sso.refresh_token import RefreshToken
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ class _Renewal:
 
     def run(self) -> Result:
         try:
+            self._refuse_suspended()
             answer = refresh.ask(self.backend, self.held.value)
             if not self._keep(answer):
                 return Result.GONE
@@ -140,7 +141,20 @@ class _Renewal:
         if not User.objects.filter(identity=User.identity_of(now.issuer, now.sub)):
             return self._end("account deleted")
         self._apply(now)
+        # Whoever was suspended while the provider was asked is not renewed.
+        self._refuse_suspended()
         return Result.RENEWED
+
+    def _refuse_suspended(self) -> None:
+        """Ends all the person has open, should they be suspended.
+
+        Raises SignInRefused then, DatabaseError and SessionStoreError.
+        """
+        person: dict[str, Any] = self.record.data[profile.SESSION_KEY]
+        issuer, sub = person["issuer"], person["sub"]
+        if suspension.current(issuer, sub, person.get("email", "")):
+            live.end_subject(issuer, sub, by="system", reason="suspended")
+            raise SignInRefused(self.backend, Kind.SUSPENDED, person["username"])
 
     def _apply(self, now: StaffProfile) -> None:
         before = StaffProfile.from_session(self.record.data)

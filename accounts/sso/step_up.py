@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from social_django.utils import psa
 
-from accounts import audit, keys, profile
+from accounts import audit, keys, profile, suspension
 from accounts.browser import Browser
 from accounts.models import User
 from accounts.request import StaffRequest
@@ -142,7 +142,8 @@ def is_confirmed_by(backend: Any, previous: Record | None, user: User) -> bool:
 def confirm(request: StaffRequest, user: User) -> None:
     """Moves the session to a new key, with what the provider has just said.
 
-    Raises django's UpdateError when it was ended meanwhile: a kill wins.
+    Raises django's UpdateError when it was ended meanwhile: a kill wins. Raises
+    Suspended for a person who was suspended meanwhile; the caller ends the session.
     """
     found: sign_in.SignIn = user.sign_in  # type: ignore[attr-defined]
     browser = Browser.of(request).as_remembered()
@@ -152,6 +153,8 @@ def confirm(request: StaffRequest, user: User) -> None:
         found.contents(),
         keys.origin(found.profile.issuer, found.sid) if found.sid else None,
     )
+    # After the session was written, see accounts.suspension.
+    suspension.check(found.profile)
     if is_fresh(request):
         request.session.pop(ATTEMPTS_KEY, None)
     audit.record(

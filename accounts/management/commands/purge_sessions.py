@@ -9,13 +9,14 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from accounts import audit
+from accounts import audit, suspension
 from accounts.management.ending import BROAD, BY, Order, Result
 from accounts.management.exit_codes import ExitCode
 from accounts.management.interruption import finishing_the_batch
 from accounts.management.output import log_lines
 from accounts.management.progress import Progress
 from accounts.management.selection_arguments import add_selection, read_selection
+from accounts.management.suspending import ALIVE_AT_PROVIDER
 from accounts.sessions import audit_copy, census, expiry, live
 from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 
@@ -100,6 +101,7 @@ class Command(BaseCommand):
     def _settle(self) -> None:
         try:
             live.settle()
+            suspension.note_over()
             # What abandoned sign-ins left before the browser kept them itself.
             call_command("clearsocial", age=1)
         except DatabaseError:
@@ -206,7 +208,10 @@ class Command(BaseCommand):
             acknowledged=outcome.acknowledged,
             complete=not (outcome.incomplete or outcome.pending),
             interrupted=is_interrupted,
+            note=ALIVE_AT_PROVIDER,
         )
+        if not options["json"]:
+            self.stdout.write(ALIVE_AT_PROVIDER)
         if result.exit_code:
             raise CommandError(_what_is_left(result), returncode=result.exit_code)
 

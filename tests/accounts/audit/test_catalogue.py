@@ -29,6 +29,14 @@ PROOFS = {
         "test_refused_sign_in_is_recorded_without_a_session",
     ),
     Event.LIMIT_REACHED: ("test_limit.py", "test_oldest_goes_out"),
+    Event.SUSPENDED: (
+        "sso/test_suspension.py",
+        "test_suspension_is_recorded_and_so_is_the_refusal",
+    ),
+    Event.RESTORED: (
+        "sso/test_suspension.py",
+        "test_lifted_by_hand_lets_in_and_is_recorded",
+    ),
     Event.RENEWED: (
         "sso/test_renewal.py",
         "test_changed_groups_act_at_the_next_request",

@@ -9,9 +9,10 @@ import redis
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from accounts import keys
+from accounts import keys, suspension
 from accounts.models import User
 from accounts.sessions.store import SessionStore
+from accounts.suspension import Person
 from backoffice.proxy.errors import Refusal
 from tests.accounts.sessions.conftest import sign_in
 from tests.accounts.sessions.test_outages import GATED, gate_word, passes_gate
@@ -135,16 +136,15 @@ def test_busy_until_the_absolute_limit_is_401_after_it(
 # The account -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["disable", "delete"])
+@pytest.mark.parametrize("how", ["suspend", "delete"])
 def test_account_that_is_gone_is_401_and_its_sessions_are_out_of_the_store(
     client: Client, user: User, store: redis.Redis, how: str
 ) -> None:
     """SES-11."""
     name = keys.value(str(sign_in(client, user).session_id))
     assert store.exists(name)
-    if how == "disable":
-        user.is_active = False
-        user.save()
+    if how == "suspend":
+        suspension.suspend(Person.of(user), by="desk", reason="left")
     else:
         user.delete()
     assert refusal(client) == NO_SESSION

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from pytest_django.fixtures import Settings
 
+from accounts import suspension
 from accounts.models import User
 from accounts.sessions import live
 from accounts.sessions.middleware import (
@@ -17,6 +18,7 @@ from accounts.sessions.middleware import (
     set_cookie,
 )
 from accounts.sessions.store import SessionStore
+from accounts.suspension import Person
 from tests.accounts.sessions.conftest import again, begin, sign_in
 from tests.conftest import use_store
 
@@ -171,12 +173,11 @@ def test_signing_out_deletes_the_cookie(client: Client, user: User) -> None:
     assert SessionStore(session.session_key).record is None
 
 
-def test_disabled_account_loses_its_sessions_at_once(
+def test_suspended_person_loses_their_sessions_at_once(
     client: Client, user: User
 ) -> None:
     session = sign_in(client, user)
-    user.is_active = False
-    user.save()
+    suspension.suspend(Person.of(user), by="desk", reason="left")
     assert SessionStore(session.session_key).record is None
     assert client.get("/").status_code == 302
 

@@ -16,7 +16,7 @@ import redis
 from django.db import DatabaseError, connection
 from pytest_django.fixtures import Settings
 
-from accounts.models import AuditEntry, Revocation, User
+from accounts.models import AuditEntry, Revocation, Suspension, User
 from accounts.rights import PERMISSIONS, Role
 from accounts.sessions import amend, live
 from accounts.sessions.errors import SessionStoreError
@@ -362,12 +362,12 @@ def test_no_longer_staff_ends_everything_of_the_person(
     assert live.count() == 0
 
 
-def test_disabled_account_ends_everything_of_the_person(
-    due: Person, another: Person
+def test_suspended_person_loses_everything(
+    due: Person, another: Person, idp: Provider
 ) -> None:
-    """Disabled behind our back, by an update that tells nobody."""
+    """Suspended behind our back, by a row that tells nobody."""
     another.sign_in()
-    User.objects.filter(sub=SUPPORT).update(is_active=False)
+    Suspension.objects.create(issuer=idp.issuer, sub=SUPPORT, name="x")
     assert renewal.renew(session_id(due)) is Result.ENDED
     assert live.count() == 0
 

@@ -13,7 +13,7 @@ TEMPLATES = sorted(Path(settings.BASE_DIR, "templates").rglob("*.html"))
 PLAIN = ("400", "403", "403_csrf", "404", "500", "store_down")
 KINDS = (
     "not-staff",
-    "inactive",
+    "suspended",
     "cancelled",
     "expired",
     "provider-down",
@@ -24,7 +24,9 @@ KINDS = (
 REFUSED = re.compile(r"<style|<script(?! src=)|\s(style|on[a-z]+)=|https?://", re.I)
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "template", TEMPLATES, ids=lambda path: "-".join(path.parts[-2:])
+)
 def test_template_carries_nothing_inline_and_nothing_foreign(template: Path) -> None:
     assert not REFUSED.findall(template.read_text())
 
