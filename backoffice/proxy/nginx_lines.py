@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -107,7 +108,7 @@ def route_pass(route: Rules) -> Iterator[str]:
     connection = "$gate_shared_connection" if is_shared else "$gate_connection"
     yield f"proxy_set_header Connection {connection};"
     once = "$gate_once" if is_shared else ""
-    yield f"proxy_pass {scheme}://{name}{once}${name}_target;"
+    yield f"proxy_pass {scheme}://{name}{once}{target_variable(route)};"
 
 
 def target_map(prefix: str, route: Rules) -> Iterator[str]:
@@ -115,12 +116,13 @@ def target_map(prefix: str, route: Rules) -> Iterator[str]:
 
     A map, because nginx's own way (a URI in proxy_pass) decodes and encodes anew.
     """
-    name, mount = upstream_name(route), route["upstream"]["mount"]
+    mount = route["upstream"]["mount"]
     path = re.escape(f"{prefix}/{route['prefix']}")
-    yield f"map $request_uri ${name}_target {{"
+    yield f"# The rest of the target at {route['name']}."
+    yield f"map $request_uri {target_variable(route)} {{"
     yield f'    default "{mount or "/"}";'
-    yield f'    "~^{path}(?<below_{name}>/.*)$" "{mount}$below_{name}";'
-    yield f'    "~^{path}(?<query_{name}>\\?.*)$" "{mount or "/"}$query_{name}";'
+    yield f'    "~^{path}(?<backoffice_rest>/.*)$" "{mount}$backoffice_rest";'
+    yield f'    "~^{path}(?<backoffice_rest>\\?.*)$" "{mount or "/"}$backoffice_rest";'
     yield "}"
 
 
@@ -216,7 +218,13 @@ def spoken_refusals(refusals: Rules, refused: list[str]) -> Iterator[str]:
 
 
 def upstream_name(route: Rules) -> str:
-    return f"backoffice_{route['name'].replace('-', '_')}"
+    return f"backoffice_to_{route['name'].replace('-', '_')}"
+
+
+def target_variable(route: Rules) -> str:
+    """Of the same length for every name: nginx takes only short ones without setup."""
+    digest = hashlib.sha256(route["name"].encode()).hexdigest()
+    return f"$backoffice_target_{digest[:16]}"
 
 
 def quoted(value: str) -> str:
