@@ -25,6 +25,7 @@ from accounts.sessions import (
 )
 from accounts.sessions.amend import amend, turn
 from accounts.sessions.store import TOUCH_SECONDS, SessionStore
+from accounts.sso import pending
 from backoffice.demo.store import EmbeddedStore
 from tests import topology
 from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live
@@ -82,6 +83,8 @@ def test_everything_the_site_does_is_allowed(
     monkeypatch: pytest.MonkeyPatch,
     django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[Any]],
 ) -> None:
+    assert pending.use_state("state")
+    assert pending.PendingSignIns("0" * 32, {}).finish()
     # Only the timeout of the tests is not as the checks want it.
     assert [each.id for each in checks.check_store()] == ["accounts.E003"]
     session, other = begin(user.sub, sid="s-1"), begin("u-2", sid="s-2")
