@@ -16,7 +16,7 @@ from accounts import audit, keys
 from accounts.models import Revocation, User
 from accounts.profile import StaffProfile
 from accounts.sessions import clock, cutoff, fence, ledger, marks, search
-from accounts.sessions.connections import answering, client
+from accounts.sessions.connections import Nonsense, answering, client
 from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 from accounts.sessions.outcome import Outcome
 from accounts.sessions.record import Record
@@ -179,8 +179,15 @@ def end_each(
 
 def agreeing_store() -> Any:
     """The store, once it agrees with the ledger. Belongs inside `answering`."""
-    ledger.raise_fence()
-    return client()
+    store = client()
+    for _ in range(fence.MOST_CHANGES):
+        ledger.raise_fence()
+        # A connection that was dead leads to another store now, perhaps.
+        if store.ping() is not True:
+            raise Nonsense("no pong")
+        if fence.stands():
+            return store
+    raise StoreNotFenced("another-store")
 
 
 def _any_store() -> Any:

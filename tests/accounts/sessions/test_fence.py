@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from django.db import DatabaseError
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from accounts import keys
 from accounts.models import Revocation, User
 from accounts.sessions import fence, ledger, live
+from accounts.sessions.connections import client
 from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
 from accounts.sessions.index import FRESH_SECONDS
 from accounts.sessions.store import TOUCH_SECONDS
@@ -317,3 +320,31 @@ def test_a_store_that_takes_no_writes_may_be_believed_after_kills(
         assert not is_live(killed)
     finally:
         store.config_set("min-replicas-to-write", 0)
+
+
+@pytest.mark.leases
+def test_kill_waits_until_no_lease_on_an_older_store_runs(
+    own_store: EmbeddedStore,
+) -> None:
+    """Another process may believe the store that was here before for so long."""
+    first, second = begin("u-1"), begin("u-2")
+    live.end([str(first.session_id)], by="admin")
+    known = ledger.seconds_fenced(client())
+    assert known >= fence.LEASE_SECONDS
+    # Later ones find it known.
+    live.end([str(second.session_id)], by="admin")
+    assert ledger.seconds_fenced(client()) > known
+    snapshot(own_store)
+    crash_and_restart(own_store)
+    third = begin("u-3")
+    live.end([str(third.session_id)], by="admin")
+    assert ledger.seconds_fenced(client()) >= fence.LEASE_SECONDS
+
+
+def test_clock_of_the_store_that_is_set_back_makes_it_a_new_one(
+    own_store: EmbeddedStore,
+) -> None:
+    begin()
+    with redis.Redis.from_url(own_store.url) as there:
+        there.set(keys.FENCED, f"{fence.name()} {int(time.time() * 1000) + 3_600_000}")
+    assert ledger.seconds_fenced(client()) == 0
