@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-provider check fix bench bench-sessions bench-proxy clean
+.PHONY: help setup demo serve test test-crosstalk test-provider check fix bench bench-sessions bench-proxy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ test: setup ## run the tests, with real servers and a real browser
 	@$(BIN)/python -m tests.nginx
 	@$(BIN)/python -m tests.servers
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-crosstalk: setup ## 200,000 responses of misbehaving upstreams at each entrance (an hour)
+	@$(BIN)/python -m tests.nginx
+	@$(BIN)/python -m tests.crosstalk
 
 test-provider: setup tests/provider/node_modules/.package-lock.json ## the journeys with a certified OpenID provider (needs Node)
 	@PROVIDER_JOURNEYS=1 $(BIN)/python -m pytest tests/provider
