@@ -82,17 +82,6 @@ def test_taken_permission_of_ones_own_ends_the_sessions(
     assert not is_live(session)
 
 
-def test_account_disabled_without_having_been_loaded_ends_the_sessions(
-    client: Client, user: User
-) -> None:
-    """What it was before is not known then, so what it is now decides."""
-    session = open_session(client, user)
-    partly = User.objects.only("pk").get(pk=user.pk)
-    partly.is_active = False
-    partly.save()
-    assert not is_live(session)
-
-
 def test_login_without_the_provider_is_refused_and_signs_nobody_in(
     client: Client, user: User
 ) -> None:

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backoffice.demo.children import Child, wait_until
+from backoffice.demo.children import Child
 from backoffice.demo.staff import STAFF
 from tests.crosstalk.client import Client, Person, Tally
 from tests.crosstalk.upstreams import KINDS
 from tests.doors.server import running_nginx
 from tests.journeys.site import ROOT, Site, running_site
+from tests.waiting import wait_until
 
 # What the table calls the entrances, and the options of export_nginx that make them.
 ENTRANCES = {"embedded": "", "forward-auth": "check", "nginx-lua": "script"}
@@ -77,7 +78,7 @@ def _upstreams(folder: Path) -> Iterator[dict[str, int]]:
     command = [sys.executable, "-m", "tests.crosstalk.upstreams", str(file)]
     child = Child("upstreams", command, log=folder / "upstreams.log", folder=ROOT)
     try:
-        wait_until(lambda: file.exists() or not child.is_alive(), 60)
+        wait_until(lambda: file.exists() or not child.is_alive())
         assert child.is_alive(), child.last_lines(20)
         ports: dict[str, int] = json.loads(file.read_text(encoding="utf-8"))
         yield ports

@@ -16,14 +16,13 @@ from dataclasses import dataclass, field
 import redis
 import requests
 
-from backoffice.demo.children import wait_until
 from backoffice.demo.store import EmbeddedStore
 from tests.fakes.store import Proxy
 from tests.journeys.site import SUPPORT, Browser, Site
 from tests.topology import SERVICE, Topology
+from tests.waiting import wait_until
 
 GATED = "/api/proxy/members/"
-PATIENCE_SECONDS = 60
 
 
 @dataclass
@@ -49,7 +48,7 @@ class Machines:
             return browser.call(GATED).status_code == 200
 
         browser = self.site.browser()
-        assert wait_until(signs_in, PATIENCE_SECONDS)
+        assert wait_until(signs_in)
         return Person(browser, self._newest_session())
 
     def kill(self, person: Person) -> subprocess.CompletedProcess[str]:
@@ -81,12 +80,12 @@ class WithSentinels(Machines):
         """Asks the sentinels for a change of primary, and returns when it is done."""
         before = self.primary()
         with redis.Redis.from_url(self.store.watchers[0].url) as sentinel:
-            assert wait_until(lambda: _accepted(sentinel), PATIENCE_SECONDS)
+            assert wait_until(lambda: _accepted(sentinel))
         self.wait_for_another_primary(before)
 
     def wait_for_another_primary(self, old: EmbeddedStore) -> None:
         """Returns when the sentinels name another server than this."""
-        assert wait_until(lambda: self.primary() is not old, PATIENCE_SECONDS)
+        assert wait_until(lambda: self.primary() is not old)
 
     def wait_for_replica(self) -> None:
         """Returns when a failover would be possible again."""
@@ -100,7 +99,7 @@ class WithSentinels(Machines):
                     for each in replicas
                 )
 
-            assert wait_until(is_ready, PATIENCE_SECONDS)
+            assert wait_until(is_ready)
 
 
 @dataclass
@@ -131,7 +130,7 @@ class WithCluster(Machines):
         self.wait_for_another_primary(person, old)
 
     def wait_for_another_primary(self, person: Person, old: EmbeddedStore) -> None:
-        assert wait_until(lambda: self.primary_of(person) is not old, PATIENCE_SECONDS)
+        assert wait_until(lambda: self.primary_of(person) is not old)
 
     def wait_for_replicas(self) -> None:
         """Returns when each primary has a replica that follows it."""
@@ -144,7 +143,7 @@ class WithCluster(Machines):
                 following += facts.get("master_link_status") == "up"
             return following == len(self.store.servers) // 2
 
-        assert wait_until(are_ready, PATIENCE_SECONDS)
+        assert wait_until(are_ready)
 
 
 def _owner(node: redis.Redis, name: str) -> int:

@@ -8,9 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from tests.distributed.machines import (
-    PATIENCE_SECONDS,
     Machines,
     Person,
     Watch,
@@ -19,6 +17,7 @@ from tests.distributed.machines import (
     frozen,
 )
 from tests.topology import cut_off
+from tests.waiting import wait_until
 
 ENOUGH = 60
 
@@ -70,7 +69,7 @@ def kill_passes_nobody(machines: Machines, victim: Person, watch: Watch) -> None
     killed = machines.kill(victim)
     done = time.monotonic()
     assert killed.returncode == 0, killed.stderr
-    assert wait_until(lambda: len(watch.sent_after(done)) >= ENOUGH, PATIENCE_SECONDS)
+    assert wait_until(lambda: len(watch.sent_after(done)) >= ENOUGH)
     assert 200 not in watch.sent_after(done)
 
 
@@ -84,7 +83,7 @@ def test_kill_after_a_change_of_primary_is_seen_by_every_process(
         with change(machines):
             kill_passes_nobody(machines, victim, watch)
         over = time.monotonic()
-        assert wait_until(lambda: 200 in alive.sent_after(over), PATIENCE_SECONDS)
+        assert wait_until(lambda: 200 in alive.sent_after(over))
         assert 200 not in watch.sent_after(over)
     # Nobody who is alive is ever taken for somebody who is not.
     assert 401 not in alive.sent_after(0)
@@ -105,5 +104,5 @@ def test_kill_after_a_change_of_primary_in_a_cluster_is_seen_by_every_process(
                 clustered.wait_for_another_primary(victim, old)
         kill_passes_nobody(clustered, victim, watch)
         over = time.monotonic()
-        assert wait_until(lambda: 200 in alive.sent_after(over), PATIENCE_SECONDS)
+        assert wait_until(lambda: 200 in alive.sent_after(over))
     assert 401 not in alive.sent_after(0)

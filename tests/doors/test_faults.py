@@ -148,7 +148,7 @@ def test_an_interim_answer_is_not_taken_for_the_answer(
         assert is_refused(found, Refusal.UPSTREAM_DOWN)
         log = door.house.site.folder.parent / door.name / "error.log"
         why = "upstream_refused because=interim status=103"
-        assert wait_until(lambda: why in log.read_text(), 10)
+        assert wait_until(lambda: why in log.read_text())
     assert b"planted" not in found.head.encode() + found.body
     assert found.all("Link") == []
 

@@ -10,7 +10,6 @@ import redis
 
 from accounts import keys
 from accounts.management.exit_codes import ExitCode
-from backoffice.demo.children import wait_until
 from tests.doors.conftest import fresh_key
 from tests.doors.house import (
     Door,
@@ -20,6 +19,7 @@ from tests.doors.house import (
     websocket,
 )
 from tests.journeys.site import FINANCE
+from tests.waiting import wait_until
 
 TARGET = "/api/proxy/echo/"
 # Some seconds are promised. What does not end with its session ends after thirty at the
@@ -181,5 +181,5 @@ def test_kill_from_a_host_that_lost_the_store_takes_effect_by_itself(
     assert done.returncode == ExitCode.STORE_UNREACHABLE, done.stderr
     # Nobody uses the session meanwhile: it is no request that delivers the kill.
     with redis.Redis.from_url(site.store.url) as store:
-        assert wait_until(lambda: not store.exists(keys.value(identifier)), 30)
+        assert wait_until(lambda: not store.exists(keys.value(identifier)))
     assert door.ask(TARGET, key=key).status == 401

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 import pytest
 import requests
 
-from backoffice.demo.children import wait_until
 from tests.fakes.upstream import HELLO, Talk, Upstream
 from tests.journeys.site import FINANCE, SUPPORT, Browser, Site
 from tests.journeys.test_streams import begin, raw
+from tests.waiting import wait_until
 
 __all__ = ["raw"]
 
@@ -53,7 +53,7 @@ def refusals_logged(site: Site) -> int:
 
 def serves_others(site: Site, other: Browser) -> None:
     """A probe, a sign-in, a page and a quick request of somebody else."""
-    assert wait_until(lambda: is_alive(site), 30)
+    assert wait_until(lambda: is_alive(site))
     assert other.sign_in(FINANCE).ok
     assert other.get("/").ok
     assert other.call("/api/proxy/echo/").status_code == 200
@@ -79,7 +79,7 @@ def test_streams_of_one_session_leave_threads_to_everybody_else(
     # What they held is free again.
     over.set()
     raw.answers = [HELLO]
-    assert wait_until(lambda: browser.call("/api/proxy/raw/x").status_code == 200, 30)
+    assert wait_until(lambda: browser.call("/api/proxy/raw/x").status_code == 200)
 
 
 def test_requests_that_hang_do_not_hold_all_threads(
@@ -93,7 +93,7 @@ def test_requests_that_hang_do_not_hold_all_threads(
     with ExitStack() as opened:
         socks = [opened.enter_context(begin(site, browser)) for _ in range(STREAMS)]
         serves_others(site, site.browser())
-        assert wait_until(lambda: refusals_logged(site) > before, 30)
+        assert wait_until(lambda: refusals_logged(site) > before)
         over.set()
         statuses = [status_on(sock) for sock in socks]
     assert set(statuses) == {502, 503}

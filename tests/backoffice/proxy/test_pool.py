@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from backoffice.demo.children import wait_until
 from backoffice.proxy import pool
 from backoffice.proxy.connection import EVERYBODY
 from backoffice.proxy.errors import BadAnswer
 from tests.backoffice.proxy.test_wire import CHUNKED, get, read
 from tests.fakes.certificate import write_certificate
 from tests.fakes.upstream import HELLO, Answer, Talk, Upstream, answer, chunked
+from tests.waiting import wait_until
 
 KIM, LEE = ("https://id.example", "kim"), ("https://id.example", "lee")
 OTHER_KIM = ("https://other.example", "kim")
@@ -131,7 +131,7 @@ def at_once(upstream: Upstream, owners: Sequence[Hashable]) -> None:
 def test_few_connections_are_kept_for_one_person(upstream: Upstream) -> None:
     at_once(upstream, [KIM] * 6 + [LEE])
     kept = pool.PERSON_CONNECTIONS + 1
-    assert wait_until(lambda: len(upstream.open) == kept, 5)
+    assert wait_until(lambda: len(upstream.open) == kept)
 
 
 def test_the_oldest_connection_makes_room_for_a_new_one(
@@ -142,12 +142,12 @@ def test_the_oldest_connection_makes_room_for_a_new_one(
     people = [("https://id.example", f"person-{number}") for number in range(6)]
     for person in people:
         fetch(upstream, person)
-    assert wait_until(lambda: len(upstream.open) == 3, 5)
+    assert wait_until(lambda: len(upstream.open) == 3)
     for person in people[3:]:
         fetch(upstream, person)
     assert upstream.connections == 6
     monkeypatch.undo()
-    assert wait_until(lambda: not upstream.open, 10)
+    assert wait_until(lambda: not upstream.open)
 
 
 STRAYS = {
@@ -197,7 +197,7 @@ def test_a_stray_byte_on_an_idle_connection_is_logged_although_nobody_asks_any_m
     server.answers = [then(HELLO, b"x", late), HELLO]
     assert read(get(server, ca=str(tmp_path / "upstream.pem"), owner=KIM)) == b"hello"
     late.set()
-    assert wait_until(lambda: not server.open, 10)
+    assert wait_until(lambda: not server.open)
     assert stray_lines(caplog) == ["upstream_stray_bytes route=members"]
 
 
@@ -214,7 +214,7 @@ def test_the_end_of_an_idle_connection_is_no_stray_byte(
     for _ in range(2):
         found = get(server, ca=str(tmp_path / "upstream.pem"), owner=KIM)
         assert read(found) == b"hello"
-        assert wait_until(lambda: not server.open, 10)
+        assert wait_until(lambda: not server.open)
     assert stray_lines(caplog) == []
 
 

@@ -362,7 +362,7 @@ def test_one_stream_too_many_is_503(
     first = ask(route, session)
     request = RequestFactory().generic(method, "/unused")
     with pytest.raises(Refused) as caught:
-        forward(request, route, "/x", {}, "sid-1", session.is_live)
+        forward(request, route, "/x", {}, "sid-1", session.is_live, ("i", "s"))
     assert caught.value.refusal is Refusal.BUSY
     assert ("Retry-After" in caught.value.headers) == (method == "GET")
     assert len(streams) == 1
@@ -377,7 +377,7 @@ def test_an_event_source_is_refused_before_anything_is_sent(
     first = ask(route, session)
     request = RequestFactory().get("/unused", HTTP_ACCEPT="text/event-stream")
     with pytest.raises(Refused) as caught:
-        forward(request, route, "/x", {}, "sid-1", session.is_live)
+        forward(request, route, "/x", {}, "sid-1", session.is_live, ("i", "s"))
     assert caught.value.refusal is Refusal.BUSY
     assert len(upstream.requests) == 1
     assert len(streams) == 1
