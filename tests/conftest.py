@@ -112,6 +112,16 @@ def _no_other_leases(
 
 
 @pytest.fixture(autouse=True)
+def _own_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`travel` moves the clock of this process, and the store's stays where it is.
+
+    So the store's is not followed. `@pytest.mark.store_clock` follows it.
+    """
+    if not request.node.get_closest_marker("store_clock"):
+        monkeypatch.setattr(clock, "follow", lambda reading: None)
+
+
+@pytest.fixture(autouse=True)
 def _fresh_process(tmp_path: Path) -> Iterator[None]:
     """What a process keeps in memory must not leak from one test into the next."""
     clock.reset()

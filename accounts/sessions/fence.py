@@ -27,7 +27,8 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from accounts.sessions import primary
+from accounts.sessions import clock, primary
+from accounts.sessions.clock import Reading
 from accounts.sessions.deadline import DeadlineParser
 from accounts.sessions.errors import StoreNotFenced
 from accounts.sessions.primary import Identity
@@ -64,7 +65,10 @@ def inspect(connection: Any) -> None:
         if hurry:
             hurry(connection.socket_timeout)
         connection.on_connect()
-        _note_identity(connection, _ask_who(connection))
+        asked = time.monotonic()
+        facts = _ask_who(connection)
+        _note_identity(connection, facts)
+        connection.reading = _reading(facts, asked)
         if hurry:
             hurry(None)
             set_patience(connection._sock, connection.socket_timeout)
@@ -84,6 +88,14 @@ def _ask_who(connection: Any) -> dict[str, str]:
     text = reply.decode(errors="replace") if isinstance(reply, bytes) else ""
     lines = (line.partition(":") for line in text.splitlines())
     return {name: value for name, _, value in lines if value}
+
+
+def _reading(facts: dict[str, str], asked: float) -> Reading | None:
+    """The server's clock; None of a server that does not tell it."""
+    answered, microseconds = time.monotonic(), facts.get("server_time_usec", "")
+    if not microseconds.isdecimal():
+        return None
+    return Reading(int(microseconds) / 1e6, asked, answered)
 
 
 def _note_identity(connection: Any, facts: dict[str, str]) -> None:
@@ -140,14 +152,17 @@ def doubt() -> None:
 
 
 def confirm(store: Any) -> Identity:
-    """Asks which store is the current one, and renews the lease.
+    """Asks which store is the current one, renews the lease and follows its clock.
 
     Raises RedisError or OSError when it cannot be found out; the lease goes on running
     out then.
     """
     global _identity, _expires, _generation
     asked = time.monotonic()
-    found = primary.identify(store)
+    sighting = primary.identify(store)
+    found = sighting.identity
+    if sighting.reading:
+        clock.follow(sighting.reading)
     with _lock:
         if found != _identity:
             _identity = found

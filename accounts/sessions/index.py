@@ -222,6 +222,12 @@ def last_uses(client: Any, ids: Sequence[str]) -> list[float | None]:
     return [None if score is None else score / 1000 for score in found]
 
 
+def newest(client: Any) -> float:
+    """When the session that began last did so; 0 without one. In seconds."""
+    found = client.zrange(keys.BY_START, 0, 0, desc=True, withscores=True)
+    return max((score / 1000 for _, score in found), default=0.0)
+
+
 def begun_before(client: Any, moment: int, at_most: int) -> list[str]:
     """Ids of sessions that began before this moment (ms), the oldest first."""
     found = client.zrange(

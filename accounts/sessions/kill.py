@@ -15,11 +15,11 @@ from django.db.models import Model
 from accounts import audit, keys
 from accounts.models import Revocation, User
 from accounts.profile import StaffProfile
-from accounts.sessions import clock, cutoff, fence, ledger, marks, search
+from accounts.sessions import clock, cutoff, fence, index, ledger, marks, search
 from accounts.sessions.connections import Nonsense, answering, client
 from accounts.sessions.errors import SessionStoreError, StoreNotFenced
 from accounts.sessions.outcome import Outcome
-from accounts.sessions.record import Record
+from accounts.sessions.record import CLOCK_LEEWAY_SECONDS, Record
 from accounts.sessions.selection import Selection
 
 log = logging.getLogger(__name__)
@@ -231,7 +231,10 @@ def _kill(
     # a replay ends would not be counted as ended here.
     store, trouble = _store_or_trouble()
     counted = _counted(store) if event is audit.Event.CUT_OFF and store else {}
-    rows = [ledger.draft(*target, by=by, reason=reason) for target in targets]
+    moment = _moment(store)
+    rows = [
+        ledger.draft(*target, by=by, reason=reason, moment=moment) for target in targets
+    ]
     outcome = Outcome(durable=_is_written(rows, along))
     ended: list[Record] = []
     try:
@@ -261,6 +264,25 @@ def _kill(
     return outcome
 
 
+def _moment(store: Any) -> float:
+    """When the kill is, so that it is later than what it ends; in seconds.
+
+    By the store's clock. A session that began by a clock ahead of it is not to be
+    missed by a replay. Where this process cannot reach the store, SQL's clock is
+    likelier to be right than the host's.
+    """
+    now = clock.now()
+    if store is None:
+        return ledger.sql_now() if clock.skew() is None else now
+    try:
+        with answering():
+            newest = index.newest(store)
+    except SessionStoreError:
+        return now
+    is_plausible = newest <= now + CLOCK_LEEWAY_SECONDS
+    return max(now, newest) if is_plausible else now
+
+
 def _counted(store: Any) -> dict[str, int]:
     """How many sessions a cut-off is about to end, for the one entry that it has."""
     try:
@@ -272,7 +294,7 @@ def _counted(store: Any) -> dict[str, int]:
 
 def _carry_out(store: Any, rows: Sequence[Revocation], durable: bool) -> list[Record]:
     marks.leave(store, rows)
-    ended = ledger.carry_out(store, rows)
+    ended = ledger.carry_out(store, rows, is_new=True)
     if not durable:
         ledger.hold(store, rows)
     return ended

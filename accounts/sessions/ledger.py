@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
@@ -66,9 +66,19 @@ def write(rows: Sequence[Revocation], along: Sequence[Model] = ()) -> None:
         Revocation.objects.bulk_create(rows, batch_size=ROWS_AT_ONCE)
 
 
-def draft(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revocation:
-    """A kill, not yet written: everything of `target` that began before now is dead."""
-    now = datetime.fromtimestamp(clock.now(), UTC)
+def draft(
+    kind: Revocation.Kind,
+    target: str,
+    *,
+    by: str,
+    reason: str,
+    moment: float | None = None,
+) -> Revocation:
+    """A kill, not yet written: everything of `target` that began before now is dead.
+
+    `moment`: in place of now, in seconds since the epoch.
+    """
+    now = datetime.fromtimestamp(moment or clock.now(), UTC)
     # No session outlives the absolute limit, so neither need its kill.
     until = now + timedelta(seconds=settings.SESSION_ABSOLUTE_SECONDS)
     return Revocation(
@@ -79,6 +89,21 @@ def draft(kind: Revocation.Kind, target: str, *, by: str, reason: str) -> Revoca
         by=by,
         reason=reason,
     )
+
+
+def sql_now() -> float:
+    """The clock of PostgreSQL, in seconds since the epoch.
+
+    The host's where SQL is a file on it, and where SQL is away.
+    """
+    try:
+        if connection.vendor != "postgresql":
+            return clock.now()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            return float(cursor.fetchone()[0].timestamp())
+    except DatabaseError:
+        return clock.now()
 
 
 def hold(store: Any, rows: Iterable[Revocation]) -> None:
@@ -233,20 +258,28 @@ def catch_up_if_sql_answers() -> None:
     audit_copy.settle_if_any()
 
 
-def carry_out(store: Any, rows: Sequence[Revocation]) -> list[Record]:
-    """Does in the store what the ledger says; gives the sessions that this ended."""
+def carry_out(
+    store: Any, rows: Sequence[Revocation], is_new: bool = False
+) -> list[Record]:
+    """Does in the store what the ledger says; gives the sessions that this ended.
+
+    `is_new`: the kill was decided just now, so whatever the store lists began before
+    it, whatever the clocks say. One session is ended by its id, which never comes back,
+    whenever it began.
+    """
     everyone = [row for row in rows if row.kind == Revocation.Kind.EVERYONE]
     if everyone:
         cutoff.set_mark(store, max(row.before.timestamp() for row in everyone))
     before: dict[str, float] = {}
     for row in rows:
         if row.kind in Revocation.ONE:
-            before[row.target] = row.before.timestamp()
+            before[row.target] = values.ALWAYS
     named = [row for row in rows if row.kind in Revocation.NAMED]
     for row, ids in zip(named, _listed(store, named), strict=True):
         for identifier in ids:
             known = before.get(identifier, 0.0)
-            before[identifier] = max(known, row.before.timestamp())
+            until = values.ALWAYS if is_new else row.before.timestamp()
+            before[identifier] = max(known, until)
     ended = values.erase(store, before)
     mark_delivered(rows)
     return ended

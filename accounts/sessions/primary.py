@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,10 +28,14 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from accounts.sessions.clock import Reading
+
 Identity = frozenset[str]
 Address = tuple[str, int]
 # First and last slot, and the address of the primary that serves them.
 Slots = frozenset[tuple[int, int, Address]]
+# In a Cluster everybody goes by the clock of the primary that serves this slot.
+CLOCK_SLOT = 0
 Member = TypeVar("Member")
 Reply = TypeVar("Reply")
 
@@ -66,15 +71,23 @@ class MajoritySentinel(Sentinel):
         raise NoMajority(f"{len(self.sentinels)} sentinels named {dict(named)}")
 
 
-def identify(store: Any) -> Identity:
-    """The servers that are the primaries now.
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The servers that are the primaries now, and the clock of the one all go by."""
+
+    identity: Identity
+    reading: Reading | None
+
+
+def identify(store: Any) -> Sighting:
+    """Finds the servers that are the primaries now.
 
     Raises RedisError or OSError when that cannot be found out.
     """
     if isinstance(store, RedisCluster):
         return _identify_cluster(store)
     with _new_connection(store.connection_pool) as connection:
-        return frozenset({connection.identity})
+        return Sighting(frozenset({connection.identity}), connection.reading)
 
 
 @contextmanager
@@ -88,13 +101,13 @@ def _new_connection(pool: Any) -> Iterator[Any]:
         connection.disconnect()
 
 
-def _identify_cluster(store: RedisCluster) -> Identity:
+def _identify_cluster(store: RedisCluster) -> Sighting:
     views: Counter[Slots] = Counter()
-    found: dict[Address, str] = {}
+    found: dict[Address, Sighting] = {}
     nodes: list[Any] = store.get_nodes()  # type: ignore[no-untyped-call]
     ask = partial(_look_at_cluster, store)
-    for address, identity, slots in _replies(ask, nodes):
-        found[address] = identity
+    for address, sighting, slots in _replies(ask, nodes):
+        found[address] = sighting
         # Only primaries vote, as among themselves.
         if any(address == primary for _, _, primary in slots):
             views[slots] += 1
@@ -104,12 +117,21 @@ def _identify_cluster(store: RedisCluster) -> Identity:
     if not primaries or votes * 2 <= len(primaries):
         raise NoMajority(f"{votes} of {len(primaries)} primaries agree on the slots")
     _follow(store, slots)
+    identities = [each.identity for at, each in found.items() if at in primaries]
     # One that does not reply is another one when it comes back.
-    return frozenset(found.get(each, f"away {each}") for each in primaries)
+    away = {f"away {each}" for each in primaries - found.keys()}
+    readings = [
+        found[primary].reading
+        for first, last, primary in slots
+        if first <= CLOCK_SLOT <= last and primary in found
+    ]
+    return Sighting(
+        frozenset(away).union(*identities), readings[0] if readings else None
+    )
 
 
-def _look_at_cluster(store: RedisCluster, node: Any) -> tuple[Address, str, Slots]:
-    """A node's address, its identity, and its view of who serves which slots."""
+def _look_at_cluster(store: RedisCluster, node: Any) -> tuple[Address, Sighting, Slots]:
+    """A node's address, who it is, and its view of who serves which slots."""
     own: Address = node.host, node.port
     with _new_connection(
         store.get_redis_connection(node).connection_pool
@@ -121,7 +143,8 @@ def _look_at_cluster(store: RedisCluster, node: Any) -> tuple[Address, str, Slot
             (first, last, _address(primary[0] or own[0], primary[1]))
             for first, last, primary, *_ in listed
         )
-        return own, connection.identity, slots
+        who = Sighting(frozenset({connection.identity}), connection.reading)
+        return own, who, slots
 
 
 def _follow(store: RedisCluster, slots: Slots) -> None:

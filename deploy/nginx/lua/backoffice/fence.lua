@@ -41,13 +41,14 @@ local function note(identity, outages)
     if (notes:get("outages") or 0) ~= outages then notes:delete("fenced") end
 end
 
--- Asks the store who it is, and renews the lease if it is the one that was fenced. The
--- lease counts from when that was asked.
+-- Asks the store who it is, renews the lease if it is the one that was fenced, and follows
+-- its clock. The lease counts from when that was asked.
 local function confirm()
     local fenced, asked = notes:get("fenced"), steady()
     if not fenced then return end
-    local found, problem = identify()
+    local found, problem, reading = identify()
     if found == fenced then
+        if reading then clock.follow(reading.moment, reading.asked, reading.answered) end
         notes:set("lease", asked + LEASE_SECONDS)
     elseif found then
         _M.lower()

@@ -12,6 +12,7 @@ local tcp = ngx.socket.tcp
 local sub, match = string.sub, string.match
 local tonumber, concat = tonumber, table.concat
 local command, text_at, number_at = resp.command, resp.text_at, resp.number_at
+local steady = require("backoffice.clock").steady
 
 local MOST_BYTES, MOST_QUESTIONS, MOST_TRIES = 64 * 1024, 64, 3
 local WAIT_SECONDS = 0.9
@@ -54,8 +55,9 @@ end
 
 -- Greets a new connection: who are you? A server that will not say cannot be fenced, and
 -- a replica may lack what was ended. A primary that was a replica meanwhile kept its run
--- id, and took another history.
+-- id, and took another history. Gives the identity, no problem, and a reading of its clock.
 local function greet(sock)
+    local asked = steady()
     local sent, problem = sock:send(greeting)
     if not sent then return nil, problem end
     for _ = 1, greetings do
@@ -70,7 +72,9 @@ local function greet(sock)
     if match(facts, "role:(%l+)") ~= "master" then return nil, "no primary" end
     local run_id, history = match(facts, "run_id:(%x+)"), match(facts, "master_replid:(%x*)")
     if not run_id then return nil, "no run id" end
-    return run_id .. "-" .. (history or "")
+    local moment = tonumber(match(facts, "server_time_usec:(%d+)"))
+    local reading = moment and { moment = moment / 1e6, asked = asked, answered = steady() }
+    return run_id .. "-" .. (history or ""), nil, reading
 end
 
 -- A socket that leads to the store's address.
@@ -91,14 +95,14 @@ local function open(options)
     return sock
 end
 
--- Who the store is now, asked over a new connection; nil and a problem.
+-- Who the store is now, asked over a new connection, or nil; a problem; what its clock says.
 function _M.identity()
     local sock, problem = open(PROBE)
     if not sock then return nil, problem end
-    local found
-    found, problem = greet(sock)
+    local found, reading
+    found, problem, reading = greet(sock)
     sock:close()
-    return found, problem
+    return found, problem, reading
 end
 
 -- A connection to the fenced store; nil and a problem. The third result is true when
