@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
+from django.db import connection
 from redis.connection import parse_url
 
+from accounts.sessions import clock, fence, ledger
 from accounts.sessions.connections import answering, client
-from accounts.sessions.errors import StoreUnavailable
+from accounts.sessions.errors import SessionStoreError, StoreUnavailable
 
 TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
 
@@ -22,6 +26,7 @@ def check_store(**kwargs: Any) -> list[CheckMessage]:
         *_check_options(options),
         *_check_alias(cache),
         *_check_policy(),
+        *_check_clocks(),
     ]
 
 
@@ -95,3 +100,22 @@ def _check_policy() -> list[CheckMessage]:
         return []
     message = "The session store must have maxmemory-policy noeviction."
     return [Error(message, id="accounts.E006")]
+
+
+def _check_clocks() -> list[CheckMessage]:
+    """How far this host's clock is off; nobody is asked who does not answer."""
+    with suppress(SessionStoreError), answering():
+        fence.confirm(client())
+    skews = {"accounts.W002": ("session store", clock.skew())}
+    if connection.vendor == "postgresql":
+        skews["accounts.W003"] = "database", time.time() - ledger.sql_now()
+    return [
+        Warning(
+            f"This host's clock and that of the {other} differ by {abs(skew):.0f} "
+            "seconds: sign-ins fail where ID tokens seem to be from another time.",
+            hint="Have all hosts set their clocks by NTP.",
+            id=check_id,
+        )
+        for check_id, (other, skew) in skews.items()
+        if skew is not None and abs(skew) > clock.SKEW_SECONDS
+    ]

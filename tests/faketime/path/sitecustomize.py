@@ -1,4 +1,5 @@
 """Mends time.sleep: under libfaketime it fails with a monotonic clock that is real."""
+
 from __future__ import annotations
 
 import select
