@@ -29,7 +29,7 @@ class Result:
     def exit_code(self) -> ExitCode:
         outcome = self.outcome
         if outcome.pending and not self.ended:
-            return ExitCode.STORE_UNREACHABLE
+            return ExitCode.PENDING
         if outcome.pending or outcome.incomplete or not outcome.durable:
             return ExitCode.DONE_IN_PART
         return ExitCode.DONE

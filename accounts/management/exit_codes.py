@@ -10,4 +10,6 @@ class ExitCode(IntEnum):
     FAILED = 1
     WRONG_USAGE = 2
     STORE_UNREACHABLE = 3
+    # The same number where an end is recorded and takes effect later.
+    PENDING = 3
     DONE_IN_PART = 4

@@ -78,9 +78,8 @@ class Command(BaseCommand):
             else:
                 self._purge(options)
         except SessionStoreError as error:
-            raise CommandError(
-                _why(error), returncode=ExitCode.STORE_UNREACHABLE
-            ) from error
+            # What is recorded and pending does not come here.
+            raise CommandError(_why(error), returncode=ExitCode.FAILED) from error
         finally:
             audit_copy.settle_if_any()
 
@@ -253,7 +252,7 @@ def _why(error: SessionStoreError) -> str:
     if isinstance(error, StoreNotFenced):
         return (
             "The database does not answer, and without its list of kills the session "
-            "store cannot be believed."
+            "store cannot be believed. Nothing was done."
         )
     return f"The session store cannot be used: {error.cause}. Nothing was done."
 

@@ -13,6 +13,7 @@ from accounts import keys
 from accounts.audit import Event
 from accounts.models import AuditEntry, Revocation, User
 from tests.accounts.sessions.conftest import begin, is_live
+from tests.accounts.sessions.test_live import refuse_sql
 from tests.conftest import Travel, use_store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -69,17 +70,30 @@ def test_nobody_of_that_name_is_1() -> None:
     assert exit_code("--user", "stranger") == 1
 
 
-def test_store_away_is_3_and_a_kill_is_written_down(
+def test_store_away_is_3_where_an_end_is_recorded_and_1_where_nothing_is_done(
     user: User, settings: Settings
 ) -> None:
     session = begin(user.sub)
     url = settings.CACHES["sessions"]["LOCATION"]
     use_store(settings, "redis://127.0.0.1:1/0")
-    assert exit_code() == 3
-    assert exit_code("--user", user.username, "--dry-run") == 3
+    assert exit_code() == 1
+    assert exit_code("--user", user.username, "--dry-run") == 1
     assert exit_code("--user", user.username, "--yes") == 3
     use_store(settings, url)
     assert not is_live(session)
+
+
+def test_store_and_sql_away_is_1_and_nothing_is_done(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = begin()
+    url = settings.CACHES["sessions"]["LOCATION"]
+    use_store(settings, "redis://127.0.0.1:1/0")
+    with monkeypatch.context() as away:
+        refuse_sql(away)
+        assert exit_code("--session", str(session.session_id), "--yes") == 1
+    use_store(settings, url)
+    assert is_live(session)
 
 
 def test_check_finds_strays_and_repair_mends_them(store: redis.Redis) -> None:
