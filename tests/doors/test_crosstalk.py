@@ -113,7 +113,8 @@ def test_the_upstream_is_told_when_a_connection_is_not_used_again(
     upstream = door.house.shared if route == "shared" else door.house.upstream
     said = []
     for method in ("GET", "HEAD"):
-        door.ask(f"/api/proxy/{route}/", key=lasting_key, method=method)
+        found = door.ask(f"/api/proxy/{route}/", key=lasting_key, method=method)
+        assert found.status == 200
         said.append(upstream.last.get("Connection"))
     is_kept = route == "shared" or (route == "kept" and door.name == "embedded")
     assert said == [None if is_kept else "close", "close"]
