@@ -12,6 +12,7 @@ from tests.doors.conftest import fresh_key
 from tests.doors.house import Door, House, proof
 from tests.fakes.upstream import HELLO, Answer, Talk, answer
 from tests.journeys.site import FINANCE
+from tests.waiting import wait_until
 
 PLANTED = answer(body=b"planted")
 # Each entrance has two processes, with connections of their own.
@@ -111,6 +112,10 @@ def test_the_upstream_is_told_when_a_connection_is_not_used_again(
     door: Door, lasting_key: str, route: str
 ) -> None:
     upstream = door.house.shared if route == "shared" else door.house.upstream
+    # A connection of the test before may still wait to send what was planted.
+    assert wait_until(
+        lambda: door.ask(f"/api/proxy/{route}/", key=lasting_key).content == b"hello"
+    )
     said = []
     for method in ("GET", "HEAD"):
         found = door.ask(f"/api/proxy/{route}/", key=lasting_key, method=method)
