@@ -77,6 +77,8 @@ class House:
     by_socket: Upstream
     # Another one, with which everybody shares connections.
     shared: Upstream
+    # The same of one that never sends what it was not asked for.
+    trusted: Upstream
     acts: dict[str, Act]
     addresses: dict[str, str]
 
@@ -230,6 +232,7 @@ def running_upstreams(folder: Path, act: Act) -> Iterator[list[Upstream]]:
         Upstream(act, tls=context) as secure,
         Upstream(act, path=socket_path) as by_socket,
         Upstream(act) as shared,
+        Upstream(act) as trusted,
         Unaccepting() as unaccepting,
     ):
         text = ROUTES.format(
@@ -239,9 +242,10 @@ def running_upstreams(folder: Path, act: Act) -> Iterator[list[Upstream]]:
             socket=socket_path,
             unaccepting=unaccepting.url,
             shared=shared.url,
+            trusted=trusted.url,
         )
         (folder / "routes.toml").write_text(text, encoding="utf-8")
-        yield [upstream, secure, by_socket, shared]
+        yield [upstream, secure, by_socket, shared, trusted]
 
 
 def _everything(sock: socket.socket) -> bytes:

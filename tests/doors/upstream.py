@@ -107,6 +107,12 @@ identity = "none"
 keepalive = "shared"
 
 [[route]]
+name = "trusted"
+upstream = "{trusted}"
+identity = "none"
+keepalive = "shared"
+
+[[route]]
 name = "once"
 upstream = "{url}"
 keepalive = "off"
