@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-crosstalk test-provider check fix bench bench-sessions bench-proxy clean
+.PHONY: help setup demo serve test test-crosstalk test-distributed test-provider check fix bench bench-sessions bench-proxy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test: setup ## run the tests, with real servers and a real browser
 test-crosstalk: setup ## 200,000 responses of misbehaving upstreams at each entrance (an hour)
 	@$(BIN)/python -m tests.nginx
 	@$(BIN)/python -m tests.crosstalk
+
+test-distributed: setup ## end 1,000 sessions through changes of primary (an hour)
+	@$(BIN)/python -m tests.distributed
 
 test-provider: setup tests/provider/node_modules/.package-lock.json ## the journeys with a certified OpenID provider (needs Node)
 	@PROVIDER_JOURNEYS=1 $(BIN)/python -m pytest tests/provider

@@ -10,15 +10,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import redis
 import requests
 
 from backoffice.demo.store import EmbeddedStore
+from tests import topology
 from tests.fakes.store import Proxy
-from tests.journeys.site import SUPPORT, Browser, Site
+from tests.journeys.site import SUPPORT, Browser, Site, running_site
 from tests.topology import SERVICE, Topology
 from tests.waiting import wait_until
 
@@ -213,3 +215,25 @@ class Watch:
     def sent_after(self, moment: float) -> list[int]:
         """What requests got that were sent after this moment."""
         return [status for sent, status in list(self.seen) if sent > moment]
+
+
+@contextmanager
+def running_set(folder: Path) -> Iterator[WithSentinels]:
+    """A site on a Sentinel set, which elects another primary after a second."""
+    with topology.sentinel(folder / "set", 1) as store, ExitStack() as stack:
+        between = [stack.enter_context(Proxy(each.url)) for each in store.watchers]
+        hosts = ",".join(f"127.0.0.1:{proxy.port}" for proxy in between)
+        address = f"redis+sentinel://{hosts}/{SERVICE}"
+        site = stack.enter_context(running_site(folder / "site", REDIS_URL=address))
+        site.environment["REDIS_URL"] = store.address
+        yield WithSentinels(site, store, between)
+
+
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[WithCluster]:
+    """A site on a Cluster of three primaries with a replica each."""
+    with (
+        topology.cluster(folder / "nodes", with_replicas=True) as store,
+        running_site(folder / "site", REDIS_URL=store.address) as site,
+    ):
+        yield WithCluster(site, store)
