@@ -14,7 +14,8 @@ import pytest
 import redis
 
 from backoffice.demo.children import Child
-from tests import faketime
+from tests import faketime, nginx
+from tests.doors.server import running_nginx
 from tests.journeys.site import FINANCE, ROOT, SUPPORT, Browser, Site, running_site
 from tests.journeys.test_first_light import own_session_id
 from tests.ports import reserved_port
@@ -30,7 +31,8 @@ pytestmark = pytest.mark.skipif(faketime.find() is None, reason=faketime.HOW_TO_
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
+    folder = tmp_path_factory.mktemp("site")
+    with running_site(folder, TRUSTED_PROXIES="127.0.0.1") as running:
         yield running
 
 
@@ -135,3 +137,33 @@ def test_sign_in_through_such_a_host_fails_and_the_log_says_why(
         assert browser.sign_in(SUPPORT).status_code == 403
         told = (tmp_path / "site.log").read_text(encoding="utf-8")
         assert "clock_skew seconds=600" in told
+
+
+@pytest.mark.skipif(nginx.find() is None, reason=nginx.HOW_TO_GET_IT)
+@pytest.mark.parametrize("offset", [-TEN_MINUTES, TEN_MINUTES])
+def test_nginx_with_lua_on_such_a_host_goes_by_the_store(
+    site: Site, tmp_path: Path, offset: float
+) -> None:
+    browser = signed_in(site)
+    identifier = own_session_id(browser)
+    name = f"bo:{{{identifier[0]}}}:s:{identifier}"
+    with (
+        redis.Redis.from_url(site.store.url) as store,
+        running_nginx(
+            site, tmp_path, "script", environment=faketime.environment(offset)
+        ) as url,
+    ):
+        there, cookies = Browser(url), {"session_id": str(browser.session_key)}
+
+        def status() -> int:
+            return there.call(GATED, cookies=cookies).status_code
+
+        # 503 until the store is fenced, and never a 401.
+        seen: list[int] = []
+        assert wait_until(lambda: seen.append(status()) or seen[-1] == 200)
+        assert set(seen) <= {200, 503}
+        # Five minutes are left: none, by a clock that is ten ahead.
+        store.pexpire(name, TEN_MINUTES * 500)
+        assert status() == 200
+        end_sessions(site, 0, "--everyone")
+        assert status() == 401

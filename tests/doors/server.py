@@ -79,10 +79,12 @@ def running_nginx(
     protocol: str = "",
     connections: int = 2048,
     is_hasty: bool = False,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[str]:
     """Starts nginx with this door before the site; gives its address.
 
     `is_hasty`: it waits for store and site as in production, and not longer.
+    `environment`: what is added to this process's for nginx.
     """
     port = reserved_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +98,12 @@ def running_nginx(
         connections=connections,
         is_hasty=is_hasty,
     )
-    child = Child("nginx", command, log=folder / "output.log")
+    child = Child(
+        "nginx",
+        command,
+        log=folder / "output.log",
+        environment=os.environ | (environment or {}),
+    )
     try:
         wait_until(lambda: not child.is_alive() or listens(port))
         assert child.is_alive(), child.last_lines(20)
