@@ -25,6 +25,7 @@ from accounts.sessions.selection import Selection
 log = logging.getLogger(__name__)
 
 BATCH = 500
+ONE_MILLISECOND = 0.001
 
 
 def end(
@@ -280,7 +281,7 @@ def _moment(store: Any) -> float:
     except SessionStoreError:
         return now
     is_plausible = newest <= now + CLOCK_LEEWAY_SECONDS
-    return max(now, newest) if is_plausible else now
+    return max(now, newest + ONE_MILLISECOND) if is_plausible else now
 
 
 def _counted(store: Any) -> dict[str, int]:

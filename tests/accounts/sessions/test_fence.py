@@ -15,13 +15,13 @@ from pytest_django.fixtures import Settings
 
 from accounts import keys
 from accounts.models import Revocation, User
-from accounts.sessions import fence, ledger, live
+from accounts.sessions import clock, fence, ledger, live
 from accounts.sessions.connections import client
 from accounts.sessions.errors import StoreNotFenced, StoreUnavailable
 from accounts.sessions.index import FRESH_SECONDS
 from accounts.sessions.store import TOUCH_SECONDS
 from backoffice.demo.store import EmbeddedStore
-from tests.accounts.sessions.conftest import again, begin, is_live, sign_in
+from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live, sign_in
 from tests.conftest import PATIENCE_SECONDS, Travel, use_store
 from tests.topology import wait_for_disk
 
@@ -348,3 +348,27 @@ def test_clock_of_the_store_that_is_set_back_makes_it_a_new_one(
     with redis.Redis.from_url(own_store.url) as there:
         there.set(keys.FENCED, f"{fence.name()} {int(time.time() * 1000) + 3_600_000}")
     assert ledger.seconds_fenced(client()) == 0
+
+
+@pytest.mark.parametrize("ends", ["person", "origin", "everyone", "one"])
+def test_end_by_a_clock_that_is_behind_holds_and_survives_an_older_file(
+    own_store: EmbeddedStore, travel: Travel, ends: str
+) -> None:
+    """The session began, by the clock of then, twenty seconds after its end."""
+    travel.shift(20)
+    session = begin("u-1", sid="s-1")
+    travel.shift(-20)
+    clock.reset()
+    assert is_live(session)
+    snapshot(own_store)
+    if ends == "person":
+        live.end_subject(ISSUER, "u-1", by="admin")
+    elif ends == "origin":
+        live.end_origin(ISSUER, "s-1", by="provider")
+    elif ends == "everyone":
+        live.end_everyone(by="admin")
+    else:
+        live.end([str(session.session_id)], by="admin")
+    assert not is_live(session)
+    crash_and_restart(own_store)
+    assert not is_live(session)
