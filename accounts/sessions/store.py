@@ -255,10 +255,10 @@ class SessionStore(SessionBase):
         elif isinstance(value, datetime):
             known = timezone.make_aware(value) if timezone.is_naive(value) else value
             self._latest_end = min(self._latest_end, known.timestamp())
-        elif cast("int", value) < 0:
+        elif value < 0:
             self._latest_end = 0.0
         else:
-            self._longest_idle = min(self._longest_idle, int(cast("int", value)))
+            self._longest_idle = min(self._longest_idle, value)
         self.modified = True
 
     def get_expiry_age(self, **kwargs: Any) -> int:
