@@ -6,20 +6,24 @@ not been used for DEVICE_MEMORY_DAYS.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import audit
 from accounts.browser import Browser, kind_of_device
-from accounts.models import SeenDevice, User
+from accounts.models import AuditEntry, SeenDevice, User
 from accounts.sessions import change, live
 from accounts.sessions.live import Outcome
 from accounts.sessions.store import SessionStore
+
+log = logging.getLogger(__name__)
 
 # How often a sign-in may come between the end of a device's sessions and its removal.
 ATTEMPTS = 5
@@ -93,29 +97,48 @@ def confirm(user: User, pk: int, kinds: frozenset[str]) -> None:
         unanswered(user, kinds).filter(pk=pk).update(is_answered=True)
 
 
-def deny(user: User, pk: int, kinds: frozenset[str]) -> Outcome | None:
+def settle_denials(user: User) -> int:
+    """Forgets the devices that were denied while SQL was away; tells how many.
+
+    The audit entry, which waited in the store, tells of each. A device that has signed
+    in since then stays: that is news.
+    """
+    forgotten = 0
+    for device in SeenDevice.objects.filter(user=user, is_answered=False):
+        denials = AuditEntry.objects.filter(
+            session_id=device.session_id, event=audit.Event.DEVICE_DENIED
+        )
+        if denials.filter(at__gte=device.last_seen).exists():
+            same = SeenDevice.objects.filter(pk=device.pk, last_seen=device.last_seen)
+            forgotten += same.delete()[0]
+    return forgotten
+
+
+def deny(
+    user: User, pk: int, kinds: frozenset[str], signed: str = ""
+) -> Outcome | None:
     """Ends everything this person has open on a device that is not theirs.
 
     The device is forgotten, so that its next sign-in is news again. None when there is
-    nothing to answer. Raises SessionStoreError; the notice stays then.
+    nothing to answer. Raises SessionStoreError; the notice stays then. While SQL cannot
+    be read, `signed` says which device the notice was about; raises DatabaseError
+    where it does not.
     """
-    device = unanswered(user, kinds).filter(pk=pk).first()
+    try:
+        device = unanswered(user, kinds).filter(pk=pk).first()
+    except DatabaseError:
+        device = SeenDevice.from_signed(signed)
+        if device is None or (device.pk, device.user_id) != (pk, user.pk):
+            raise
+        if device.kind in kinds:
+            return None
     if device is None:
         return None
-    outcome = Outcome()
-    for _ in range(ATTEMPTS):
-        outcome.add(_end_sessions_on(device))
-        # A sign-in that came in between has moved `last_seen`; what it opened is ended,
-        # too. One that comes later finds no row and is news.
-        same = SeenDevice.objects.filter(pk=pk, last_seen=device.last_seen)
-        if same.delete()[0]:
-            break
-        found = SeenDevice.objects.filter(pk=pk).first()
-        if found is None:
-            break
-        device = found
+    outcome = _end_and_forget(user, device)
     audit.record(
         audit.Event.DEVICE_DENIED,
+        # Where SQL just failed to take the kill, it is not asked a second time.
+        later=not outcome.durable,
         actor=user.username,
         subject=user.username,
         session_id=device.session_id,
@@ -125,8 +148,30 @@ def deny(user: User, pk: int, kinds: frozenset[str]) -> Outcome | None:
     return outcome
 
 
-def _end_sessions_on(device: SeenDevice) -> Outcome:
-    user = device.user
+def _end_and_forget(user: User, device: SeenDevice) -> Outcome:
+    outcome = Outcome()
+    for _ in range(ATTEMPTS):
+        outcome.add(_end_sessions_on(user, device))
+        if not outcome.durable:
+            # `settle_denials` forgets it.
+            break
+        # A sign-in that came in between has moved `last_seen`; what it opened is ended,
+        # too. One that comes later finds no row and is news.
+        try:
+            same = SeenDevice.objects.filter(pk=device.pk, last_seen=device.last_seen)
+            if same.delete()[0]:
+                break
+            found = SeenDevice.objects.filter(pk=device.pk).first()
+        except DatabaseError as error:
+            log.warning("device_not_forgotten error=%s", type(error).__name__)
+            break
+        if found is None:
+            break
+        device = found
+    return outcome
+
+
+def _end_sessions_on(user: User, device: SeenDevice) -> Outcome:
     ids = [
         session.id
         for session in live.of_person(user.issuer, user.sub)

@@ -4,7 +4,9 @@ import hashlib
 import uuid
 from typing import Any, ClassVar, Self
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
+from django.core import signing
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -198,6 +200,7 @@ class SeenDevice(models.Model):
     """A kind of device that a person has signed in with."""
 
     MAX_KIND = 120
+    SALT = "accounts.new-device"
 
     user = models.ForeignKey(User, models.CASCADE, related_name="devices")
     kind = models.CharField(max_length=MAX_KIND)
@@ -216,6 +219,24 @@ class SeenDevice(models.Model):
 
     def __str__(self) -> str:
         return self.kind
+
+    @property
+    def signed(self) -> str:
+        """Which device a notice is about, for a response given while SQL is away."""
+        told = [self.pk, self.user_id, self.kind, self.session_id, self.address]
+        return signing.dumps(told, salt=self.SALT)
+
+    @classmethod
+    def from_signed(cls, text: str) -> SeenDevice | None:
+        """The device that `signed` tells of, not from SQL; None for anything else."""
+        try:
+            told = signing.loads(
+                text, salt=cls.SALT, max_age=settings.SESSION_ABSOLUTE_SECONDS
+            )
+        except signing.BadSignature:
+            return None
+        names = ("pk", "user_id", "kind", "session_id", "address")
+        return cls(**dict(zip(names, told, strict=True)))
 
     @property
     def place(self) -> str:

@@ -9,9 +9,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import UpdateError
 from django.db import DatabaseError
-from django.http import HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -24,6 +25,7 @@ from social_django.utils import psa
 
 from accounts import audit, devices, ended
 from accounts.browser import Browser
+from accounts.database_away import works_without_database
 from accounts.limit import LimitReached
 from accounts.models import User
 from accounts.profile import StaffProfile
@@ -177,6 +179,7 @@ def _confirm(backend: Any, user: User) -> None:
     request.stepped_up_to = backend.stepping_up_to
 
 
+@works_without_database
 @require_POST
 @never_cache
 @login_not_required
@@ -210,24 +213,24 @@ def signed_out(request: StaffRequest) -> HttpResponseBase:
     return response
 
 
+@works_without_database
 @require_POST
 def end_session(request: StaffRequest, session_id: str) -> HttpResponseBase:
     """Ends one of one's own sessions. Somebody else's is not found, not forbidden."""
     own = {session.id for session in _own_sessions(request)}
     if session_id in own and session_id != request.session.session_id:
-        _end_own(request, [session_id])
-    else:
-        messages.info(request, _("That session was already gone."))
+        return _end_own(request, [session_id])
+    messages.info(request, _("That session was already gone."))
     return redirect("sessions")
 
 
+@works_without_database
 @require_POST
 def end_other_sessions(request: StaffRequest) -> HttpResponseBase:
     """Ends every session of one's own but this one."""
     current = request.session.session_id
     others = [s.id for s in _own_sessions(request) if s.id != current]
-    _end_own(request, others)
-    return redirect("sessions")
+    return _end_own(request, others)
 
 
 @require_POST
@@ -238,21 +241,24 @@ def confirm_device(request: StaffRequest, pk: int) -> HttpResponseBase:
     return redirect("sessions")
 
 
+@works_without_database
 @require_POST
 def deny_device(request: StaffRequest, pk: int) -> HttpResponseBase:
     """Says that it was not oneself: ends what is open on that device."""
     if not request.user.is_authenticated:
         return redirect("sessions")
-    outcome = devices.deny(request.user, pk, _device_kinds(request))
+    signed = request.POST.get("signed", "")
+    outcome = devices.deny(request.user, pk, _device_kinds(request), signed)
     if outcome is None:
         messages.info(request, _("That device has been answered for already."))
-    else:
-        _tell_ended(request, outcome)
+        return redirect("sessions")
+    response = _tell_ended(request, outcome)
+    if outcome.durable:
         messages.info(
             request,
             _("Your answer is on record for the security admins. Tell one of them."),
         )
-    return redirect("sessions")
+    return response
 
 
 def _device_kinds(request: StaffRequest) -> frozenset[str]:
@@ -264,16 +270,27 @@ def _own_sessions(request: StaffRequest) -> list[live.LiveSession]:
     return live.of_person(profile.issuer, profile.sub) if profile else []
 
 
-def _end_own(request: StaffRequest, session_ids: list[str]) -> None:
+def _end_own(request: StaffRequest, session_ids: list[str]) -> HttpResponseBase:
     profile = StaffProfile.from_session(request.session)
     name = profile.username if profile else ""
-    _tell_ended(request, live.end(session_ids, by=name, event=audit.Event.ENDED))
+    outcome = live.end(session_ids, by=name, event=audit.Event.ENDED)
+    return _tell_ended(request, outcome)
 
 
-def _tell_ended(request: StaffRequest, outcome: live.Outcome) -> None:
+def _tell_ended(request: StaffRequest, outcome: live.Outcome) -> HttpResponseBase:
+    """Back to the list; while SQL is away that cannot be shown, so a page says it."""
     number = len(outcome.ended)
     text = ngettext("%(n)d session ended.", "%(n)d sessions ended.", number)
-    messages.success(request, text % {"n": number})
+    told = text % {"n": number}
+    if not outcome.durable:
+        context = {
+            "told": told,
+            "number": number,
+            "reference": request.request_id,
+        }
+        page = render_to_string("accounts/ended_unrecorded.html", context)
+        return HttpResponse(page)
+    messages.success(request, told)
     if number:
         messages.info(
             request,
@@ -282,6 +299,7 @@ def _tell_ended(request: StaffRequest, outcome: live.Outcome) -> None:
                 "provider: if it is not in your hands, tell a security admin."
             ),
         )
+    return redirect("sessions")
 
 
 def _record_end(event: audit.Event, session_id: str, data: dict[str, Any]) -> None:

@@ -7,16 +7,17 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
 from accounts.models import Revocation
-from accounts.sessions.connections import is_answering
+from accounts.sessions import live
 from backoffice.proxy.errors import RouteTableError
 from backoffice.proxy.reload import current_routes, routes_problems
 
 
 class HealthMiddleware:
-    """`/livez`: this process runs. `/readyz`: it can do its work.
+    """`/livez`: this process runs. `/readyz`: pages work, or the gate (`?for=gate`).
 
     Answered before hosts, sessions and languages are looked at, so that a probe needs
-    no Host header and never costs a session.
+    no Host header and never costs a session. The gate works without SQL: a balancer
+    that went by `/readyz` would take working gates away, all of them at once.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -26,10 +27,18 @@ class HealthMiddleware:
         if request.path == "/livez":
             return _answer({"process": "ok"})
         if request.path == "/readyz":
-            store, database = _word(is_answering()), _word(_database_answers())
-            parts = {"store": store, "database": database, "routes": _routes()}
-            return _answer(parts)
+            return _readiness(request.GET.get("for", "pages"))
         return self.get_response(request)
+
+
+def _readiness(purpose: str) -> HttpResponseBase:
+    if purpose not in {"pages", "gate"}:
+        # A misspelt probe must not quietly ask for something else.
+        return JsonResponse({"for": "must be gate or pages"}, status=400)
+    parts = {"store": _word(live.is_believed()), "routes": _routes()}
+    if purpose == "pages":
+        parts["database"] = _word(_database_answers())
+    return _answer(parts)
 
 
 def _answer(parts: dict[str, str]) -> HttpResponseBase:

@@ -210,12 +210,3 @@ class _ClusterFactory(ConnectionFactory):
 def cluster(options: dict[str, Any]) -> ConnectionFactory:
     """A Cluster; every operation here touches one slot at a time."""
     return _ClusterFactory(_bounded(options))
-
-
-def is_answering() -> bool:
-    """Whether the store answers now, for a readiness probe."""
-    try:
-        with answering():
-            return client().ping() is True
-    except StoreUnavailable:
-        return False

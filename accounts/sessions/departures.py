@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.db import DatabaseError
 
 from accounts.models import Revocation
@@ -52,8 +53,10 @@ def forget() -> int:
 
 def _row(record: Record) -> Revocation:
     row = ledger.draft(Revocation.Kind.LEFT, record.id, by="", reason="")
-    # Whatever copy comes back was last used before now, and its own expiry with it.
-    life = timedelta(seconds=record.idle + CLOCK_LEEWAY_SECONDS)
+    # Whatever copy comes back was last used before now, and its own expiry with it. It
+    # may be one from before `set_expiry`, whose idle limit was the longer one.
+    idle = max(record.idle, settings.SESSION_IDLE_SECONDS)
+    life = timedelta(seconds=idle + CLOCK_LEEWAY_SECONDS)
     row.matters_until = row.before + life
     row.delivered = True
     return row

@@ -97,6 +97,20 @@ def move(client: Any, record: Record, now: float) -> None:
     prune(client, now, PRUNE_AT_MOST)
 
 
+def shorten(client: Any, record: Record, now: float) -> None:
+    """Lists a session under its earlier end, after its value has got shorter limits.
+
+    Only what is still listed, as in `move`.
+    """
+    expiry, member = record.expiry(now), bytes.fromhex(record.id)
+    pipeline = client.pipeline(transaction=False)
+    pipeline.zadd(keys.BY_USE, {member: milliseconds(now)}, xx=True, gt=True)
+    pipeline.zadd(keys.BY_END, {member: expiry}, xx=True)
+    for name, entry in _entries(record):
+        pipeline.zadd(name, {entry: expiry}, xx=True)
+    answers(pipeline)
+
+
 def note(client: Any, record: Record) -> None:
     """Brings the facts up to date with a session that was written again."""
     pipeline = client.pipeline(transaction=False)

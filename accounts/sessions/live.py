@@ -19,6 +19,7 @@ from accounts.sessions import (
     search,
 )
 from accounts.sessions.connections import answering
+from accounts.sessions.errors import SessionStoreError
 from accounts.sessions.index import Order
 from accounts.sessions.kill import (
     agreeing_store,
@@ -52,6 +53,7 @@ __all__ = (
     "end_subject",
     "find",
     "find_each",
+    "is_believed",
     "matching",
     "of_person",
     "page",
@@ -167,6 +169,15 @@ def _holds_ended() -> bool:
         store = agreeing_store()
         mark = max(cutoff.marks(store))
         return bool(mark and index.begun_before(store, mark, 1))
+
+
+def is_believed() -> bool:
+    """Whether the store answers, is the current one and has seen the whole log."""
+    try:
+        with answering():
+            return agreeing_store() is not None
+    except SessionStoreError:
+        return False
 
 
 def clear_up() -> int:

@@ -147,7 +147,9 @@ def delete_cookie(response: HttpResponseBase) -> None:
     )
 
 
-def unavailable(request: HttpRequest) -> HttpResponse:
+def unavailable(
+    request: HttpRequest, template: str = "store_down.html"
+) -> HttpResponse:
     """503: we cannot tell, so nobody is let in and nobody is signed out.
 
     The cause is in the log already, written where it was met.
@@ -155,7 +157,7 @@ def unavailable(request: HttpRequest) -> HttpResponse:
     reference = getattr(request, "request_id", "")
     # Before the language of the request is set; ours may be another visitor's.
     with override(get_language_from_request(request)):
-        page = render_to_string("store_down.html", {"reference": reference})
+        page = render_to_string(template, {"reference": reference})
     response = HttpResponse(page, status=503)
     response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     response["Cache-Control"] = "no-store"

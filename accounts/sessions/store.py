@@ -16,8 +16,10 @@ What Django's stock cache engine gets wrong for us, and this one must not:
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.conf import settings
@@ -27,6 +29,7 @@ from django.contrib.sessions.backends.base import (
     SessionBase,
     UpdateError,
 )
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 
 from accounts import keys
@@ -50,6 +53,7 @@ from accounts.sessions.stored import (
     note_facts,
     sealed_value,
     swap,
+    touch,
 )
 
 log = logging.getLogger(__name__)
@@ -73,6 +77,8 @@ class SessionStore(SessionBase):
         self._last_used = 0.0
         self._moved_from: str | None = None
         self._since = 0.0
+        # What `set_expiry` asked for, until the next save: a moment, and seconds.
+        self._latest_end, self._longest_idle = math.inf, math.inf
         self.was_ended = False
         super().__init__(session_key)
 
@@ -205,6 +211,7 @@ class SessionStore(SessionBase):
     def flush(self) -> None:
         super().flush()
         self._record = None
+        self._latest_end, self._longest_idle = math.inf, math.inf
         self.was_ended = True
 
     def cycle_key(self) -> None:
@@ -231,19 +238,55 @@ class SessionStore(SessionBase):
         with answering():
             index.prune_all(client(), clock.now())
 
-    # The limits are the record's, and no view or library moves them.
-    def set_expiry(self, value: Any) -> None:
-        return None
+    def set_expiry(self, value: int | timedelta | datetime | None) -> None:
+        """Shortens the life of this session, from the next save on; never lengthens it.
+
+        Seconds: the idle limit. A moment, or a time from now: the absolute limit; a
+        moment that has passed ends the session. 0 and None ask for what is so anyway,
+        that it ends with the browser and by the site's limits, and change nothing. What
+        was shortened stays so, also through a new key.
+        """
+        if not value and not isinstance(value, timedelta):
+            return
+        if isinstance(value, timedelta):
+            self._latest_end = min(
+                self._latest_end, clock.now() + value.total_seconds()
+            )
+        elif isinstance(value, datetime):
+            known = timezone.make_aware(value) if timezone.is_naive(value) else value
+            self._latest_end = min(self._latest_end, known.timestamp())
+        elif value < 0:
+            self._latest_end = 0.0
+        else:
+            self._longest_idle = min(self._longest_idle, value)
+        self.modified = True
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         """Seconds until the nearer of the two limits, if not used again."""
         if self._record is None:
             return settings.SESSION_SIGN_IN_SECONDS
         now = clock.now()
-        return max(0, int(self._record.expiry(now) / 1000 - now))
+        return max(0, int(self._limited(self._record).expiry(now) / 1000 - now))
+
+    def get_expiry_date(self, **kwargs: Any) -> datetime:
+        """The same as a moment."""
+        return timezone.now() + timedelta(seconds=self.get_expiry_age())
 
     def get_expire_at_browser_close(self) -> bool:
         return True
+
+    # Django's own would write a value of their own into the contents.
+    async def aset_expiry(self, value: int | timedelta | datetime | None) -> None:
+        self.set_expiry(value)
+
+    async def aget_expiry_age(self, **kwargs: Any) -> int:
+        return self.get_expiry_age()
+
+    async def aget_expiry_date(self, **kwargs: Any) -> datetime:
+        return self.get_expiry_date()
+
+    async def aget_expire_at_browser_close(self) -> bool:
+        return self.get_expire_at_browser_close()
 
     # Steps ----------------------------------------------------------------
 
@@ -266,7 +309,10 @@ class SessionStore(SessionBase):
 
     def _touch(self) -> None:
         record, now = self._record, clock.now()
-        if record is None or now - self._last_used < TOUCH_SECONDS:
+        if record is None:
+            return
+        # A short idle limit must not run out between two notes of a use.
+        if now - self._last_used < min(TOUCH_SECONDS, record.idle / 2):
             return
         try:
             with answering():
@@ -274,7 +320,7 @@ class SessionStore(SessionBase):
                 # life is not lengthened either, and nothing live leaves the list early.
                 if record.person:
                     index.move(client(), record, now)
-                if client().pexpireat(record.name, record.expiry(now), gt=True):
+                if touch(record.name, self._read, record.expiry(now)):
                     self._last_used = now
                 ledger.catch_up_now_and_then()
         except StoreUnavailable:
@@ -284,7 +330,7 @@ class SessionStore(SessionBase):
 
     def _insert(self, data: dict[str, Any]) -> None:
         now = clock.now()
-        record = self._new_record(now).with_data(data)
+        record = self._limited(self._new_record(now)).with_data(data)
         sealed = sealed_value(record)
         with answering():
             if record.person:
@@ -320,11 +366,16 @@ class SessionStore(SessionBase):
         if self._record is None:
             raise UpdateError
         for _ in range(MERGE_ATTEMPTS):
-            record = self._record.with_data(data)
+            limited, now = self._limited(self._record), clock.now()
+            is_shorter = limited is not self._record
+            record = limited.with_data(data)
             sealed = sealed_value(record)
-            outcome, current = swap(record.name, self._read, sealed)
+            expiry = record.expiry(now) if is_shorter else None
+            outcome, current = swap(record.name, self._read, sealed, expiry)
             if outcome == REPLACED:
                 note_facts(self._record, record)
+                if is_shorter:
+                    self._shortened(record, now)
                 self._record, self._read = record, sealed
                 self._session_cache = data
                 return
@@ -332,6 +383,27 @@ class SessionStore(SessionBase):
                 raise UpdateError
             data = self._merged(data, current)
         raise StoreUnavailable("contended")
+
+    def _limited(self, record: Record) -> Record:
+        """The record under the limits that `set_expiry` asked for, if shorter."""
+        ends = record.ends
+        if self._latest_end < ends:
+            ends = max(record.began, clock.whole_milliseconds(self._latest_end))
+        idle = int(min(record.idle, self._longest_idle))
+        if (ends, idle) == (record.ends, record.idle):
+            return record
+        return replace(record, ends=ends, idle=idle)
+
+    def _shortened(self, record: Record, now: float) -> None:
+        """Brings the list up to date with the earlier end."""
+        self._last_used = now
+        if not record.person:
+            return
+        with answering():
+            if record.ends > now:
+                index.shorten(client(), record, now)
+            else:
+                index.leave(client(), [record])
 
     def _merged(self, mine: dict[str, Any], current: bytes) -> dict[str, Any]:
         """My changes on top of what another request wrote since I read."""

@@ -21,8 +21,24 @@ if not current then return {{ARGV[1], 'gone', ''}} end
 if string.sub(current, 1, {seal.HEADER_BYTES}) ~= ARGV[2] then
   return {{ARGV[1], 'changed', current}}
 end
-redis.call('SET', KEYS[1], ARGV[3], 'KEEPTTL')
+if ARGV[4] == '' then
+  redis.call('SET', KEYS[1], ARGV[3], 'KEEPTTL')
+else
+  local known = redis.call('PEXPIRETIME', KEYS[1])
+  local wanted = tonumber(ARGV[4])
+  if known >= 0 and known < wanted then wanted = known end
+  redis.call('SET', KEYS[1], ARGV[3], 'PXAT', string.format('%d', wanted))
+end
 return {{ARGV[1], 'replaced', ''}}
+"""
+# Only of the value that was read: under another one shorter limits may stand, beyond
+# which no use of the longer ones may move the expiry.
+_TOUCH = f"""
+local current = redis.call('GET', KEYS[1])
+if not current or string.sub(current, 1, {seal.HEADER_BYTES}) ~= ARGV[2] then
+  return {{ARGV[1], 0}}
+end
+return {{ARGV[1], redis.call('PEXPIREAT', KEYS[1], ARGV[3], 'GT')}}
 """
 REPLACED, CHANGED, GONE = b"replaced", b"changed", b"gone"
 _REPLACED = frozenset({REPLACED, CHANGED, GONE})
@@ -69,16 +85,29 @@ def _found_in(value: Any, expiry: Any, cutoff: Any) -> Found:
     return value, whole_number(expiry), int(cutoff or 0)
 
 
-def swap(name: str, read: bytes, sealed: bytes) -> tuple[bytes, bytes]:
+def swap(
+    name: str, read: bytes, sealed: bytes, expiry: int | None = None
+) -> tuple[bytes, bytes]:
     """Puts a value in the place of the one that was read; the outcome, what is there.
 
-    Moves no expiry. Nothing is written unless what was read still stands.
+    Moves no expiry, but to an earlier one (ms) where the limits have become shorter.
+    Nothing is written unless what was read still stands.
     """
+    latest = b"" if expiry is None else expiry
     with answering():
-        outcome, current = ask(_REPLACE, [name], [seal.header(read), sealed])
+        outcome, current = ask(_REPLACE, [name], [seal.header(read), sealed, latest])
         if outcome not in _REPLACED:
             raise Nonsense("no outcome of a save")
         return outcome, current
+
+
+def touch(name: str, read: bytes, expiry: int) -> bool:
+    """Moves the expiry to a later moment (ms), if what was read still stands.
+
+    Tells whether it did. Belongs inside `answering`.
+    """
+    (moved,) = ask(_TOUCH, [name], [seal.header(read), expiry])
+    return bool(whole_number(moved))
 
 
 def note_facts(before: Record, record: Record) -> None:

@@ -74,6 +74,8 @@ def _news(request: StaffRequest) -> dict[str, Any]:
         return {}
     kinds = devices.kinds_of(request.session, Browser.of(request))
     news = list(devices.unanswered(request.user, kinds))
+    if news and devices.settle_denials(request.user):
+        news = list(devices.unanswered(request.user, kinds))
     return {
         "news": news,
         "may_confirm": bool(news) and devices.may_confirm(request.user, kinds),

@@ -34,6 +34,48 @@ def test_readyz_without_the_store_is_503(client: Client, settings: Settings) -> 
     assert (answer.status_code, answer.json()["store"]) == (503, "down")
 
 
+def test_readyz_for_the_gate_needs_no_sql(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/readyz?for=gate").status_code == 200
+
+    def away(*args: object) -> None:
+        raise DatabaseError
+
+    for name in ("exists", "filter"):
+        monkeypatch.setattr(Revocation.objects, name, away)
+    answer = client.get("/readyz?for=gate")
+    assert (answer.status_code, answer.json()) == (200, {"store": "ok", "routes": "ok"})
+    assert client.get("/readyz").status_code == 503
+
+
+def test_readyz_for_the_gate_with_a_store_that_is_not_fenced_is_503(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new process, or a store that restarted, while the log cannot be read."""
+
+    def away(*args: object, **kwargs: object) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(Revocation.objects, "filter", away)
+    answer = client.get("/readyz?for=gate")
+    assert (answer.status_code, answer.json()["store"]) == (503, "down")
+
+
+def test_readyz_for_the_gate_without_the_store_or_a_table_is_503(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    settings.ROUTES_FILE = tmp_path / "absent.toml"
+    assert client.get("/readyz?for=gate").json() == {"store": "ok", "routes": "down"}
+    use_store(settings, "redis://127.0.0.1:1/0")
+    answer = client.get("/readyz?for=gate")
+    assert (answer.status_code, answer.json()["store"]) == (503, "down")
+
+
+def test_readyz_for_something_else_is_400(client: Client) -> None:
+    assert client.get("/readyz?for=gaet").status_code == 400
+
+
 def test_readyz_without_any_table_is_503(
     client: Client, settings: Settings, tmp_path: Path
 ) -> None:

@@ -139,3 +139,39 @@ def read_by(door: Door, target: str, key: str) -> bytes | None:
     answer = door.ask(target, key=key)
     passed = answer.status == 200 and door.seen == seen + 1
     return door.house.upstream.last.target if passed else None
+
+
+SHORTEN = """
+from datetime import timedelta
+from accounts.sessions.store import SessionStore
+session = SessionStore({key!r})
+session.set_expiry({value})
+session.save()
+"""
+
+
+def shorten(house: House, key: str, value: str) -> None:
+    code = SHORTEN.format(key=key, value=value)
+    assert house.site.manage("shell", "--no-imports", "-c", code).returncode == 0
+
+
+def test_a_life_ends_at_the_moment_that_was_set(
+    door: Door, key: str, store: redis.Redis
+) -> None:
+    """By what is under the seal: the store's own expiry is put back to a later one."""
+    with value_of(door, key, store) as name:
+        shorten(door.house, key, "timedelta(seconds=2)")
+        store.pexpire(name, 50_000)
+        assert wait_until(lambda: status(door, key) == 401)
+        assert store.exists(name)
+
+
+def test_an_idle_session_ends_after_the_seconds_that_were_set(
+    door: Door, key: str, store: redis.Redis
+) -> None:
+    with value_of(door, key, store) as name:
+        other = fresh_key(door.house)
+        shorten(door.house, key, "1")
+        assert wait_until(lambda: not store.exists(name))
+        assert status(door, key) == 401
+        assert status(door, other) == 200

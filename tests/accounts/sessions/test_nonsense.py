@@ -22,7 +22,6 @@ from pytest_django.fixtures import Settings
 from accounts import keys
 from accounts.models import User
 from accounts.sessions import live
-from accounts.sessions.connections import is_answering
 from accounts.sessions.errors import SessionStoreError
 from backoffice.proxy.errors import Refusal
 from tests.accounts.sessions.conftest import ISSUER, again, begin, is_live, sign_in
@@ -198,9 +197,9 @@ def test_probe_does_not_take_nonsense_for_an_answer(
     proxy: Proxy, answer: bytes
 ) -> None:
     proxy.breaks(answer, b"PING")
-    assert not is_answering()
+    assert not live.is_believed()
     proxy.heals()
-    assert is_answering()
+    assert live.is_believed()
 
 
 # A greeting of the wrong form --------------------------------------------------------

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 STATIC = Path(settings.BASE_DIR, "backoffice/static/backoffice")
 TEMPLATES = sorted(Path(settings.BASE_DIR, "templates").rglob("*.html"))
-PLAIN = ("400", "403", "403_csrf", "404", "500", "store_down")
+PLAIN = ("400", "403", "403_csrf", "404", "500", "store_down", "database_down")
 KINDS = (
     "not-staff",
     "suspended",

@@ -7,7 +7,7 @@ local site = require "backoffice.site"
 local store = require "backoffice.store"
 
 local notes = ngx.shared.backoffice
-local timer_at, now, floor = ngx.timer.at, clock.now, math.floor
+local timer_at, now, floor, min = ngx.timer.at, clock.now, math.floor, math.min
 
 local USE_SECONDS = 5
 
@@ -39,7 +39,9 @@ local function living(id, key, round, at, looking)
     if not found or not found.profile then return nil end
     local moment, expiry = floor(now() * 1000), round.expiries[at]
     if not record.is_live(found, expiry, round.cutoffs[at], moment) then return nil end
-    if not looking and moment - record.last_used(found, expiry) >= touch_ms then
+    -- As in store.py: a short idle limit must not run out between two notes of a use.
+    local since = moment - record.last_used(found, expiry)
+    if not looking and since >= min(touch_ms, found.idle / 2) then
         tell_of_use(id, key)
     end
     return found
