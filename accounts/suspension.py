@@ -128,8 +128,7 @@ def _end_survivors(row: Suspension, sub: str, outcome: Outcome) -> None:
     """Ends what is listed after the kill, and tells if that did not help.
 
     A session that a sign-in has just written ends itself when it looks for the row; it
-    is ended here all the same, so that nothing listed outlives the report. What is left
-    then began by a clock that is ahead of ours.
+    is ended here all the same, so that nothing listed outlives the report.
     """
     if outcome.pending:
         return

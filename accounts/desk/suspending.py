@@ -331,8 +331,8 @@ def _tell(request: HttpRequest, person: Person, outcome: Outcome) -> None:
         messages.error(request, text % name)
     if outcome.incomplete:
         text = _(
-            "A session of this person is still live: its host's clock may be fast. End "
-            "it by itself, and compare the clocks."
+            "A session of this person is still live, or could not be looked for: see "
+            "the list, and end it by itself."
         )
         messages.error(request, text)
     telling.tell_suspended(request, outcome)

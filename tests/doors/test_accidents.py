@@ -38,6 +38,7 @@ WRITE, SIGNED = ("/api/proxy/echo/", "POST"), ("/api/proxy/signed/", "GET")
 REFUSED = ("/api/proxy/reports/", "GET")
 # Each function that a call goes through at door 3, and a call that does.
 STEPS = {
+    "clock.follow": READ,
     "clock.now": READ,
     "cookies.to_upstream": ("/api/proxy/crm/themed/", "GET"),
     "crypto.open": READ,

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.fakes.upstream import HELLO, Talk, Upstream
-from tests.journeys.site import SUPPORT, Browser, Site
+from tests.journeys.site import COOKIE, SUPPORT, Browser, Site
+from tests.journeys.test_workers import stopped, workers
 from tests.waiting import wait_until
 
 # A kill closes what is open within five seconds, on a busy machine somewhat later. What
@@ -43,11 +44,16 @@ def raw(site: Site) -> Iterator[Upstream]:
         os.replace(new, routes)
         browser = site.browser()
         browser.sign_in(SUPPORT)
+        cookies, pids = {COOKIE: str(browser.session_key)}, workers(site)
 
         def is_known() -> bool:
-            # Both workers: each takes the new table by itself.
-            statuses = {browser.call("/api/proxy/raw/").status_code for _ in range(12)}
-            return statuses == {200}
+            # Each worker takes the new table by itself, so each is asked alone.
+            for pid in pids:
+                with stopped(*set(pids) - {pid}):
+                    found = site.browser().call("/api/proxy/raw/", cookies=cookies)
+                if found.status_code != 200:
+                    return False
+            return True
 
         assert wait_until(is_known)
         yield upstream

@@ -143,7 +143,7 @@ def _problem(outcome: Outcome) -> CommandError | None:
     if outcome.incomplete:
         return CommandError(
             "A session of this person is still live, or could not be looked for: see "
-            "list_sessions --user, and compare the clocks of the hosts.",
+            "list_sessions --user.",
             returncode=ExitCode.DONE_IN_PART,
         )
     return None
