@@ -48,6 +48,7 @@ test: setup ## run the tests, with real servers and a real browser
 	@$(BIN)/python -m tests.nginx
 	@$(BIN)/python -m tests.servers
 	@$(BIN)/python -m tests.faketime
+	@$(BIN)/python -m tests.tls_store
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-crosstalk: setup ## 200,000 responses of misbehaving upstreams at each entrance (an hour)

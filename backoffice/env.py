@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -217,7 +217,8 @@ class StoreAddress:
 
     Forms: `redis://`, `rediss://`, `unix://` (one server),
     `redis+sentinel://[user:password@]host:port,host:port/service[/database]` and
-    `redis+cluster://[user:password@]host:port,host:port`.
+    `redis+cluster://[user:password@]host:port,host:port`. These two with TLS to every
+    server, to the sentinels too: `rediss+…`, with `?ssl_ca_certs=/path` and the like.
     """
 
     url: str
@@ -230,23 +231,28 @@ class StoreAddress:
         scheme, _, rest = value.partition("://")
         if scheme in {"redis", "rediss", "unix"} and rest:
             return cls(value)
-        if scheme not in {"redis+sentinel", "redis+cluster"} or not rest:
+        protocol, _, kind = scheme.partition("+")
+        is_known = protocol in {"redis", "rediss"} and kind in {"sentinel", "cluster"}
+        if not is_known or not rest:
             raise ValueError(
-                "must begin with redis://, rediss://, unix://, redis+sentinel:// "
-                "or redis+cluster://"
+                "must begin with redis://, rediss://, unix://, redis+sentinel://, "
+                "rediss+sentinel://, redis+cluster:// or rediss+cluster://"
             )
+        rest, _, query = rest.partition("?")
+        _check_tls_options(query, protocol)
         authority, _, path = rest.partition("/")
         login, _, listed = authority.rpartition("@")
         hosts = tuple(_host_and_port(item) for item in listed.split(","))
         prefix = f"{login}@" if login else ""
-        if scheme == "redis+cluster":
+        if kind == "cluster":
             host, port = hosts[0]
-            return cls(f"redis://{prefix}{host}:{port}/0", "cluster", hosts)
+            url = f"{protocol}://{prefix}{host}:{port}/0"
+            return cls(f"{url}?{query}" if query else url, kind, hosts)
         service, _, database = path.partition("/")
         if not service:
             raise ValueError("needs the Sentinel service name after the hosts")
-        url = f"redis://{prefix}{service}/{database or 0}?is_master=1"
-        return cls(url, "sentinel", hosts)
+        url = f"{protocol}://{prefix}{service}/{database or 0}?is_master=1"
+        return cls(f"{url}&{query}" if query else url, kind, hosts)
 
 
 def _is_address(value: str) -> bool:
@@ -262,6 +268,15 @@ def _host_and_port(item: str) -> tuple[str, int]:
     if not host or not port.isdigit():
         raise ValueError(f"needs host:port, not {item!r}")
     return host, int(port)
+
+
+def _check_tls_options(query: str, protocol: str) -> None:
+    """Raises ValueError for anything but TLS options, and for those without TLS."""
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if protocol != "rediss" or not name.startswith("ssl_"):
+            raise ValueError(
+                f"takes options that begin with ssl_ and only with rediss+, not {name}"
+            )
 
 
 def is_loopback(url: str) -> bool:

@@ -113,6 +113,15 @@ AUDIT_RETENTION_DAYS = env.days("AUDIT_RETENTION_DAYS")
 # The session store --------------------------------------------------------
 
 STORE = env.store("REDIS_URL")
+# As whom the sentinels are asked: they have users of their own.
+SENTINEL_USER = env.text("SENTINEL_USER", "")
+SENTINEL_PASSWORD = env.text("SENTINEL_PASSWORD", "")
+if (SENTINEL_USER or SENTINEL_PASSWORD) and STORE.kind != "sentinel":
+    env.problem(
+        "SENTINEL_PASSWORD", "and SENTINEL_USER need REDIS_URL to name sentinels"
+    )
+if SENTINEL_USER and not SENTINEL_PASSWORD:
+    env.problem("SENTINEL_USER", "needs SENTINEL_PASSWORD")
 # Each wait is bounded so that an outage is an answer (503) within a second: at worst a
 # request waits to connect, to learn who the store is, and for its own answer.
 STORE_TIMEOUT_SECONDS = 0.3
@@ -125,6 +134,10 @@ CACHES: dict[str, dict[str, Any]] = {
         "OPTIONS": {
             "CONNECTION_FACTORY": f"accounts.sessions.connections.{STORE.kind}",
             "SENTINELS": STORE.sentinels,
+            "SENTINEL_KWARGS": {
+                "username": SENTINEL_USER or None,
+                "password": SENTINEL_PASSWORD or None,
+            },
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "CONNECTION_POOL_KWARGS": {
                 "socket_timeout": STORE_TIMEOUT_SECONDS,

@@ -14,6 +14,8 @@ from pathlib import Path
 import redis
 
 from backoffice.demo.store import EmbeddedStore
+from tests import tls_store
+from tests.fakes.certificate import write_certificate
 from tests.ports import reserved_port
 from tests.waiting import wait_until
 
@@ -94,19 +96,89 @@ def cluster(folder: Path, with_replicas: bool = False) -> Iterator[Topology]:
             stack.enter_context(_node(folder / f"node-{n}", with_replicas))
             for n in range(3)
         ]
-        clients = [redis.Redis.from_url(node.url) for node in nodes]
-        for number, client in enumerate(clients):
-            first, last = SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1
-            client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
-            first_node = ("127.0.0.1", nodes[0].port, _bus_port(clients[0]))
-            client.execute_command("CLUSTER", "MEET", *first_node)
-        assert wait_until(lambda: all(map(_is_formed, clients)))
+        _form_cluster(nodes)
         if with_replicas:
             nodes += [stack.enter_context(_replica_of(node, folder)) for node in nodes]
-        for client in clients:
-            client.close()
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         yield Topology(f"redis+cluster://{hosts}", nodes)
+
+
+class TlsStore(EmbeddedStore):
+    """A server that takes TLS and nothing else, under a certificate of its own CA."""
+
+    def __init__(
+        self, folder: Path, certificate: Path, *extra: str, config: Path | None = None
+    ) -> None:
+        self.certificate = certificate
+        port, files = reserved_port(), str(certificate)
+        tls = ["--port", "0", "--tls-port", str(port), "--tls-replication", "yes"]
+        for name in ("cert-file", "key-file", "ca-cert-file"):
+            tls += [f"--tls-{name}", files]
+        tls += ["--tls-auth-clients", "no", *extra]
+        binary = tls_store.find()
+        super().__init__(folder, port=port, extra=tls, config=config, binary=binary)
+
+    @property
+    def url(self) -> str:
+        return f"rediss://127.0.0.1:{self.port}/0?ssl_ca_certs={self.certificate}"
+
+
+def certificate_in(folder: Path) -> Path:
+    """A certificate for this machine, which is its own CA, and its key."""
+    path = folder / "certificate.pem"
+    write_certificate(path)
+    return path
+
+
+@contextmanager
+def tls_sentinel(folder: Path, user: str, password: str) -> Iterator[Topology]:
+    """As `sentinel`, by TLS; the sentinels tell only this user who the primary is.
+
+    Each is a user of the servers as well, with another password.
+    """
+    files = certificate_in(folder)
+    rights = ["on", f">{MEMBER_PASSWORD}", "~*", "&*", "+@all"]
+    member = ["--user", MEMBER, *rights, "--masteruser", MEMBER]
+    member += ["--masterauth", MEMBER_PASSWORD]
+    lines = [
+        f"user {MEMBER} on >{MEMBER_PASSWORD} ~* &* +@all",
+        f"user {user} on >{password} -@all +sentinel|get-master-addr-by-name",
+        "user default on nopass ~* &* -@all +ping +info +sentinel|master",
+        f"sentinel sentinel-user {MEMBER}",
+        f"sentinel sentinel-pass {MEMBER_PASSWORD}",
+    ]
+    with ExitStack() as stack:
+        primary = stack.enter_context(TlsStore(folder / "primary", files, *member))
+        following = [*member, "--replicaof", "127.0.0.1", str(primary.port)]
+        replica = stack.enter_context(TlsStore(folder / "replica", files, *following))
+        assert wait_until(lambda: _replicates(replica))
+        watchers = []
+        for number in range(3):
+            place = folder / f"sentinel-{number}"
+            config = _sentinel_config(place, primary.port, 60, *lines)
+            watcher = TlsStore(place, files, "--sentinel", config=config)
+            watchers.append(stack.enter_context(watcher))
+        assert wait_until(lambda: all(map(_knows_all, watchers)))
+        hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in watchers)
+        address = f"rediss+sentinel://{hosts}/{SERVICE}?ssl_ca_certs={files}"
+        yield Topology(address, [primary, replica], watchers)
+
+
+@contextmanager
+def tls_cluster(folder: Path) -> Iterator[Topology]:
+    """As `cluster`, by TLS, among the nodes as well."""
+    files = certificate_in(folder)
+    extra = ["--cluster-node-timeout", "15000", "--tls-cluster", "yes"]
+    with ExitStack() as stack:
+        nodes: list[EmbeddedStore] = [
+            stack.enter_context(
+                TlsStore(folder / f"node-{n}", files, *cluster_mode(), *extra)
+            )
+            for n in range(3)
+        ]
+        _form_cluster(nodes)
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        yield Topology(f"rediss+cluster://{hosts}?ssl_ca_certs={files}", nodes)
 
 
 @contextmanager
@@ -125,6 +197,19 @@ def cut_off(server: EmbeddedStore) -> Iterator[None]:
         finally:
             connection.execute_command("ACL", "SETUSER", MEMBER, "on")
             connection.execute_command("ACL", "SETUSER", "default", "+ping")
+
+
+def _form_cluster(nodes: list[EmbeddedStore]) -> None:
+    """Gives each a third of the slots, and has them meet."""
+    clients = [redis.Redis.from_url(node.url) for node in nodes]
+    for number, client in enumerate(clients):
+        first, last = SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        first_node = ("127.0.0.1", nodes[0].port, _bus_port(clients[0]))
+        client.execute_command("CLUSTER", "MEET", *first_node)
+    assert wait_until(lambda: all(map(_is_formed, clients)))
+    for client in clients:
+        client.close()
 
 
 @contextmanager
@@ -175,18 +260,26 @@ def _bus_port(client: redis.Redis) -> int:
 
 
 def _watcher(folder: Path, primary_port: int, down_after: float) -> EmbeddedStore:
+    config = _sentinel_config(folder, primary_port, down_after)
+    return EmbeddedStore(
+        folder, port=reserved_port(), config=config, extra=["--sentinel"]
+    )
+
+
+def _sentinel_config(
+    folder: Path, primary_port: int, down_after: float, *lines: str
+) -> Path:
     folder.mkdir(parents=True)
     config = folder / "sentinel.conf"
+    more = "".join(f"{line}\n" for line in lines)
     config.write_text(
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary_port} 2\n"
         f"sentinel down-after-milliseconds {SERVICE} {int(down_after * 1000)}\n"
         f"sentinel failover-timeout {SERVICE} 5000\n"
         f"sentinel auth-user {SERVICE} {MEMBER}\n"
-        f"sentinel auth-pass {SERVICE} {MEMBER_PASSWORD}\n"
+        f"sentinel auth-pass {SERVICE} {MEMBER_PASSWORD}\n{more}"
     )
-    return EmbeddedStore(
-        folder, port=reserved_port(), config=config, extra=["--sentinel"]
-    )
+    return config
 
 
 def _replicates(server: EmbeddedStore) -> bool:

@@ -17,6 +17,7 @@ from django_redis import get_redis_connection
 from django_redis.pool import ConnectionFactory, SentinelConnectionFactory
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import SSLConnection, parse_url
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -24,6 +25,7 @@ from redis.exceptions import (
     MovedError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
 )
 from redis.exceptions import (
@@ -33,10 +35,11 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 from redis.retry import Retry
+from redis.sentinel import SentinelManagedSSLConnection
 
 from accounts.sessions import fence, outages
 from accounts.sessions.errors import StoreUnavailable
-from accounts.sessions.primary import MajoritySentinel, NoMajority
+from accounts.sessions.primary import MajoritySentinel, NoMajority, is_tls_failure
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +57,16 @@ _CAUSES: tuple[tuple[type[Exception], str], ...] = (
     (MovedError, "moved"),
     (MaxConnectionsError, "pool-used-up"),
     (RedisTimeoutError, "timeout"),
-    (NoMajority, "no-majority"),
     (RedisConnectionError, "unreachable"),
+    # No node of a Cluster could be reached; the library has it outside its own tree.
+    (RedisClusterException, "unreachable"),
     (RedisError, "refused"),
     (OSError, "unreachable"),
     (Exception, "nonsense"),
 )
 # What reading an answer of another form than expected ends in.
 _MISREAD = (TypeError, ValueError, LookupError, AttributeError, MemoryError)
+_FAILURES = (RedisError, RedisClusterException, OSError, *_MISREAD)
 PARSER = "accounts.sessions.deadline.DeadlineParser"
 _found: tuple[object, Any] = (None, None)
 
@@ -87,7 +92,7 @@ class _Answering:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if not isinstance(error, (RedisError, OSError, *_MISREAD)):
+        if not isinstance(error, _FAILURES):
             return
         cause = _cause(error)
         if cause == "nonsense":
@@ -133,6 +138,10 @@ def _cause(error: Exception) -> str:
         return "pool-used-up"
     if isinstance(error.__context__, BlockingIOError):
         return "timeout"
+    if isinstance(error, NoMajority):
+        return error.cause
+    if is_tls_failure(error):
+        return "tls"
     return next(word for kind, word in _CAUSES if isinstance(error, kind))
 
 
@@ -159,12 +168,29 @@ def single(options: dict[str, Any]) -> ConnectionFactory:
     return ConnectionFactory(options)
 
 
+def _tls_options(url: str) -> dict[str, Any]:
+    """What a `rediss` address says of TLS, as a client takes it; empty without TLS."""
+    found: dict[str, Any] = parse_url(url)
+    if found.get("connection_class") is not SSLConnection:
+        return {}
+    options = {name: found[name] for name in found if name.startswith("ssl_")}
+    return {"ssl": True, **options}
+
+
 class _SentinelFactory(SentinelConnectionFactory):
     """Connects to the primary that a majority of the sentinels names."""
 
     def get_connection_pool(self, params: dict[str, Any]) -> Any:
+        tls = _tls_options(params["url"])
+        if tls:
+            # Else the library would make connections that ask no sentinel.
+            params = {**params, "connection_class": SentinelManagedSSLConnection}
         pool: Any = super().get_connection_pool(params)
-        majority = MajoritySentinel(pool.sentinel_manager.sentinels)
+        options = {**self.options["SENTINEL_KWARGS"], **tls}
+        majority = MajoritySentinel(
+            redis.Redis(host, port, **options)
+            for host, port in self.options["SENTINELS"]
+        )
         pool.sentinel_manager = pool.proxy.sentinel_manager = majority
         return pool
 
@@ -177,6 +203,7 @@ def sentinel(options: dict[str, Any]) -> SentinelConnectionFactory:
     waits = {name: pool[name] for name in pool if name.startswith("socket_")}
     # One sentinel that is away must not be waited for three times.
     options["SENTINEL_KWARGS"] = {
+        **options.get("SENTINEL_KWARGS", {}),
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "driver_info": None,
@@ -195,12 +222,10 @@ class _ClusterFactory(ConnectionFactory):
             kwargs = dict(self.options["CONNECTION_POOL_KWARGS"])
             kwargs.pop("retry")
             nodes = [ClusterNode(h, p) for h, p in self.options["SENTINELS"]]
-            address = redis.connection.parse_url(url)
-            (
-                address.pop("host", None),
-                address.pop("port", None),
-                address.pop("db", None),
-            )
+            address = parse_url(url)
+            for name in ("host", "port", "db", "connection_class"):
+                address.pop(name, None)
+            address |= _tls_options(url)
             self._clusters[url] = RedisCluster(
                 startup_nodes=nodes, retry=Retry(NoBackoff(), 1), **address, **kwargs
             )

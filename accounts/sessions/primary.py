@@ -15,6 +15,7 @@ the history that it replicates, which changes when a replica is promoted.
 
 from __future__ import annotations
 
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -25,7 +26,7 @@ from typing import Any, TypeVar
 
 import redis
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from accounts.sessions.clock import Reading
@@ -41,7 +42,14 @@ Reply = TypeVar("Reply")
 
 
 class NoMajority(MasterNotFoundError):
-    """No majority names the same primary, so nobody knows which one it is."""
+    """No majority names the same primary, so nobody knows which one it is.
+
+    `cause` is a word for logs and operators.
+    """
+
+    def __init__(self, message: str, cause: str = "no-majority") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class MajoritySentinel(Sentinel):
@@ -62,13 +70,36 @@ class MajoritySentinel(Sentinel):
             return _address(*found) if found else None
 
         named: Counter[Address] = Counter()
-        for address in _replies(ask, self.sentinels):
+        failures: list[Exception] = []
+        for address in _replies(ask, self.sentinels, failures):
             if address is None:
                 continue
             named[address] += 1
             if named[address] * 2 > len(self.sentinels):
                 return address
-        raise NoMajority(f"{len(self.sentinels)} sentinels named {dict(named)}")
+        counted = f"{len(self.sentinels)} sentinels named {dict(named)}"
+        raise NoMajority(f"{counted}: {_told(failures)}", _cause_of(failures))
+
+
+def _told(failures: list[Exception]) -> str:
+    return "; ".join(sorted({str(each) for each in failures})) or "all replied"
+
+
+def _cause_of(failures: list[Exception]) -> str:
+    """What an operator has to put right, where that can be told from the failures."""
+    if any(isinstance(each, AuthenticationError) for each in failures):
+        return "sentinel-not-authenticated"
+    if any(isinstance(each, NoPermissionError) for each in failures):
+        return "sentinel-not-permitted"
+    return "sentinel-tls" if any(map(is_tls_failure, failures)) else "no-majority"
+
+
+def is_tls_failure(error: BaseException) -> bool:
+    """Whether a connection failed because TLS did: a wrong CA, or no TLS over there."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ssl.SSLError):
+        found = found.__cause__ or found.__context__
+    return found is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +195,12 @@ def _is_followed(store: RedisCluster, slots: Slots) -> bool:
     )
 
 
-def _replies(ask: Callable[[Member], Reply], members: list[Member]) -> Iterator[Reply]:
-    """What each member replies, the quickest first; those that fail are left out.
+def _replies(
+    ask: Callable[[Member], Reply],
+    members: list[Member],
+    failures: list[Exception] | None = None,
+) -> Iterator[Reply]:
+    """What each member replies, the quickest first; of the others, how they failed.
 
     All are asked at once: one that is frozen costs its time-out, and must not add it to
     the others'.
@@ -176,8 +211,9 @@ def _replies(ask: Callable[[Member], Reply], members: list[Member]) -> Iterator[
         for each in as_completed(asked):
             try:
                 yield each.result()
-            except (RedisError, OSError):
-                continue
+            except (RedisError, OSError) as error:
+                if failures is not None:
+                    failures.append(error)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 

@@ -142,6 +142,18 @@ def test_database_address(monkeypatch: pytest.MonkeyPatch) -> None:
             "redis+cluster://a:1,b:2",
             StoreAddress("redis://a:1/0", "cluster", (("a", 1), ("b", 2))),
         ),
+        (
+            "rediss+sentinel://u:p@a:1,b:2/main?ssl_ca_certs=/ca.pem",
+            StoreAddress(
+                "rediss://u:p@main/0?is_master=1&ssl_ca_certs=/ca.pem",
+                "sentinel",
+                (("a", 1), ("b", 2)),
+            ),
+        ),
+        (
+            "rediss+cluster://a:1?ssl_ca_certs=/ca.pem",
+            StoreAddress("rediss://a:1/0?ssl_ca_certs=/ca.pem", "cluster", (("a", 1),)),
+        ),
     ],
 )
 def test_store_addresses(value: str, expected: StoreAddress) -> None:
@@ -154,4 +166,18 @@ def test_store_addresses(value: str, expected: StoreAddress) -> None:
 )
 def test_store_address_that_is_none(value: str) -> None:
     with pytest.raises(ValueError, match=r"must begin|needs"):
+        StoreAddress.parse(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "redis+sentinel://h:1/main?ssl_ca_certs=/ca.pem",
+        "rediss+sentinel://h:1/main?is_master=0",
+        "rediss+cluster://h:1?db=3",
+    ],
+)
+def test_store_address_takes_no_options_but_those_of_tls(value: str) -> None:
+    """`is_master=0` would have replicas read."""
+    with pytest.raises(ValueError, match="ssl_"):
         StoreAddress.parse(value)
