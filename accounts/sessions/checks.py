@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,8 @@ from accounts.sessions import clock, fence, ledger
 from accounts.sessions.connections import answering, client
 from accounts.sessions.errors import SessionStoreError, StoreUnavailable
 
+# With two, each is needed for a majority.
+FEWEST_SENTINELS = 3
 TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
 
 
@@ -27,6 +30,7 @@ def check_store(**kwargs: Any) -> list[CheckMessage]:
         *_check_alias(cache),
         *_check_policy(),
         *_check_clocks(),
+        *_check_sentinels(options.get("SENTINELS") or ()),
     ]
 
 
@@ -119,3 +123,14 @@ def _check_clocks() -> list[CheckMessage]:
         for check_id, (other, skew) in skews.items()
         if skew is not None and abs(skew) > clock.SKEW_SECONDS
     ]
+
+
+def _check_sentinels(sentinels: Sequence[Any]) -> list[CheckMessage]:
+    if not sentinels or len(sentinels) >= FEWEST_SENTINELS:
+        return []
+    message = (
+        f"REDIS_URL names {len(sentinels)} of the sentinels: more than half of those "
+        "named must answer, so the site stops when one of them does."
+    )
+    hint = "Run three sentinels on three machines, and name all of them."
+    return [Warning(message, hint=hint, id="accounts.W004")]

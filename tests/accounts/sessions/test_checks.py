@@ -93,3 +93,11 @@ def test_cookie_must_be_secure_and_bound_to_the_host(settings: Settings) -> None
     settings.SESSION_COOKIE_SECURE = True
     settings.SESSION_COOKIE_NAME = "__Host-session_id"
     assert check_cookie() == []
+
+
+@pytest.mark.parametrize(("number", "told"), [(1, True), (2, True), (3, False)])
+def test_too_few_sentinels_are_told_of(
+    settings: Settings, number: int, told: bool
+) -> None:
+    change(settings, SENTINELS=[("127.0.0.1", 1 + n) for n in range(number)])
+    assert ("accounts.W004" in found()) is told
