@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,7 +29,7 @@ def check_store(**kwargs: Any) -> list[CheckMessage]:
         *_check_alias(cache),
         *_check_policy(),
         *_check_clocks(),
-        *_check_sentinels(options.get("SENTINELS") or ()),
+        *_check_sentinels(options),
     ]
 
 
@@ -125,8 +124,11 @@ def _check_clocks() -> list[CheckMessage]:
     ]
 
 
-def _check_sentinels(sentinels: Sequence[Any]) -> list[CheckMessage]:
-    if not sentinels or len(sentinels) >= FEWEST_SENTINELS:
+def _check_sentinels(options: dict[str, Any]) -> list[CheckMessage]:
+    sentinels = options.get("SENTINELS") or ()
+    # For a Cluster the same option holds its nodes.
+    is_set = options.get("CONNECTION_FACTORY", "").endswith(".sentinel")
+    if not is_set or len(sentinels) >= FEWEST_SENTINELS:
         return []
     message = (
         f"REDIS_URL names {len(sentinels)} of the sentinels: more than half of those "

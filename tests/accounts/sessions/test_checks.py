@@ -95,9 +95,19 @@ def test_cookie_must_be_secure_and_bound_to_the_host(settings: Settings) -> None
     assert check_cookie() == []
 
 
-@pytest.mark.parametrize(("number", "told"), [(1, True), (2, True), (3, False)])
+@pytest.mark.parametrize(
+    ("kind", "number", "told"),
+    [
+        ("sentinel", 1, True),
+        ("sentinel", 2, True),
+        ("sentinel", 3, False),
+        ("cluster", 1, False),
+    ],
+)
 def test_too_few_sentinels_are_told_of(
-    settings: Settings, number: int, told: bool
+    settings: Settings, kind: str, number: int, told: bool
 ) -> None:
-    change(settings, SENTINELS=[("127.0.0.1", 1 + n) for n in range(number)])
+    factory = f"accounts.sessions.connections.{kind}"
+    nodes = [("127.0.0.1", 1 + n) for n in range(number)]
+    change(settings, CONNECTION_FACTORY=factory, SENTINELS=nodes)
     assert ("accounts.W004" in found()) is told
