@@ -96,18 +96,16 @@ def test_cookie_must_be_secure_and_bound_to_the_host(settings: Settings) -> None
 
 
 @pytest.mark.parametrize(
-    ("kind", "number", "told"),
+    ("address", "told"),
     [
-        ("sentinel", 1, True),
-        ("sentinel", 2, True),
-        ("sentinel", 3, False),
-        ("cluster", 1, False),
+        ("redis+sentinel://127.0.0.1:1/sessions", True),
+        ("redis+sentinel://127.0.0.1:1,127.0.0.1:2/sessions", True),
+        ("redis+sentinel://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3/sessions", False),
+        ("redis+cluster://127.0.0.1:1", False),
     ],
 )
 def test_too_few_sentinels_are_told_of(
-    settings: Settings, kind: str, number: int, told: bool
+    settings: Settings, address: str, told: bool
 ) -> None:
-    factory = f"accounts.sessions.connections.{kind}"
-    nodes = [("127.0.0.1", 1 + n) for n in range(number)]
-    change(settings, CONNECTION_FACTORY=factory, SENTINELS=nodes)
+    use_store(settings, address, 1.0)
     assert ("accounts.W004" in found()) is told
