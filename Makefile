@@ -88,6 +88,7 @@ bench-sessions: setup ## measure the session engine
 bench-proxy: setup ## measure the doors beside their peers
 	@$(BIN)/python -m benchmarks.proxy.parts
 	@$(BIN)/python -m benchmarks.proxy
+	@$(BIN)/python -m benchmarks.proxy.keepalive
 
 clean: ## remove the environment and the demo's state
 	rm -rf .venv .demo static

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from backoffice.demo.loopback import LoopbackServer
 from backoffice.demo.messages import Request, Response, json_response
 from backoffice.demo.ports import LOOPBACK, lasting_port, port_is_free
 from backoffice.demo.provider import Provider
+from backoffice.demo.staff import STAFF, DemoPerson
 from backoffice.demo.store import EmbeddedStore
 from benchmarks.proxy import parts
 from benchmarks.proxy.site import Site
@@ -29,7 +31,7 @@ STORE_OPTIONS = ("--auto-aof-rewrite-percentage", "0")
 class Ground:
     """Started with `with`; everything ends with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, staff: Sequence[DemoPerson] = STAFF) -> None:
         self.folder = folder
         # Servers that give up root must still find their files.
         folder.chmod(0o755)
@@ -37,7 +39,7 @@ class Ground:
         self.store = EmbeddedStore(
             self.new_folder("store"), port=store_port, extra=STORE_OPTIONS
         )
-        self.provider = Provider()
+        self.provider = Provider(staff=staff)
         self.sink = LoopbackServer(_swallowed)
         self.upstream_port = lasting_port(avoid=frozenset({store_port}))
         self.json = json.dumps({"pad": "x" * (JSON_BYTES - 11)}).encode()

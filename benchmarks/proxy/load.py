@@ -40,10 +40,11 @@ class Count:
     p99: float
 
 
-def burst(url: str, cookie: str, seconds: int, refusals: bool = False) -> Count:
+def burst(url: str, cookie: str | Path, seconds: int, refusals: bool = False) -> Count:
     """Keeps CONNECTIONS busy for so long; every answer must be good, or a refusal.
 
-    Raises LoadError otherwise.
+    `cookie`: of all requests, or a file of many, which take turns. Raises LoadError
+    otherwise.
     """
     count = _run(url, cookie, seconds)
     wrong = count.requests - count.refused if refusals else count.refused
@@ -54,10 +55,14 @@ def burst(url: str, cookie: str, seconds: int, refusals: bool = False) -> Count:
     return count
 
 
-def _run(url: str, cookie: str, seconds: int) -> Count:
+def _run(url: str, cookie: str | Path, seconds: int) -> Count:
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s"]
-    headers = ["-H", f"Cookie: {cookie}"] if cookie else []
-    command = [str(program("wrk")), *options, "-s", str(SCRIPT), *headers, url]
+    more: list[str] = []
+    if isinstance(cookie, Path):
+        more = ["--", str(cookie)]
+    elif cookie:
+        options += ["-H", f"Cookie: {cookie}"]
+    command = [str(program("wrk")), *options, "-s", str(SCRIPT), url, *more]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     line = next((each for each in text.splitlines() if each.startswith("RESULT")), "")
     if not line:

@@ -23,6 +23,16 @@ ROUTES = """\
 [[route]]
 name = "bench"
 upstream = "{UPSTREAM}"
+keepalive = "shared"
+
+[[route]]
+name = "bench-person"
+upstream = "{UPSTREAM}"
+
+[[route]]
+name = "bench-off"
+upstream = "{UPSTREAM}"
+keepalive = "off"
 
 [[route]]
 name = "sink"
@@ -89,9 +99,13 @@ class Site:
             check=True,
         ).stdout
 
-    def _sign_in(self) -> Browser:
+    def cookie_of(self, sub: str) -> str:
+        """The Cookie field of a new session of this person."""
+        return f"{COOKIE}={self._sign_in(sub).session_key}"
+
+    def _sign_in(self, sub: str = SUB) -> Browser:
         browser = Browser(self.url)
-        browser.sign_in(SUB)
+        browser.sign_in(sub)
         if browser.session_key is None:
             raise RuntimeError(f"nobody was signed in:\n{self.server.last_lines()}")
         return browser
