@@ -154,9 +154,9 @@ def tls_sentinel(folder: Path, user: str, password: str) -> Iterator[Topology]:
         assert wait_until(lambda: _replicates(replica))
         watchers = []
         for number in range(3):
-            place = folder / f"sentinel-{number}"
-            config = _sentinel_config(place, primary.port, 60, *lines)
-            watcher = TlsStore(place, files, "--sentinel", config=config)
+            home = folder / f"sentinel-{number}"
+            config = _sentinel_config(home, primary.port, 60, *lines)
+            watcher = TlsStore(home, files, "--sentinel", config=config)
             watchers.append(stack.enter_context(watcher))
         assert wait_until(lambda: all(map(_knows_all, watchers)))
         hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in watchers)

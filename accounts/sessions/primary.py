@@ -44,7 +44,7 @@ Reply = TypeVar("Reply")
 class NoMajority(MasterNotFoundError):
     """No majority names the same primary, so nobody knows which one it is.
 
-    `cause` is a word for logs and operators.
+    `cause` is a short name for logs and operators.
     """
 
     def __init__(self, message: str, cause: str = "no-majority") -> None:
