@@ -25,7 +25,9 @@ from accounts.sessions.errors import SessionStoreError
 log = logging.getLogger(__name__)
 
 RENEW_SECONDS = 0.5
+# Together two seconds, in which an end takes effect that its host could not deliver.
 CATCH_UP_SECONDS = 1.0
+LEFT_ALONE_SECONDS = 1.0
 # Of a confirmation that fails at once, so that it is not repeated without a pause.
 PAUSE_SECONDS = 0.05
 
@@ -72,7 +74,7 @@ class Keeper:
         now = time.monotonic()
         if now - self._caught_up >= CATCH_UP_SECONDS:
             self._caught_up = now
-            ledger.catch_up_if_sql_answers()
+            ledger.catch_up_if_sql_answers(LEFT_ALONE_SECONDS)
 
 
 def start() -> None:

@@ -227,13 +227,18 @@ def replay_for_a_door() -> str:
     return next(iter(fence.identity()), "")
 
 
-def catch_up() -> None:
+def catch_up(after: float = 0.0) -> None:
     """Carries out what another process could write into the ledger and not deliver.
 
-    Raises django.db.DatabaseError, and the store's own failures.
+    `after`: leaves alone what is younger, in seconds. Whoever decided it is at it, and
+    would be told that the sessions were gone already. Raises django.db.DatabaseError,
+    and the store's own failures.
     """
     moment = datetime.fromtimestamp(clock.now(), UTC)
-    rows = list(Revocation.objects.filter(delivered=False, matters_until__gt=moment))
+    waiting = Revocation.objects.filter(delivered=False, matters_until__gt=moment)
+    if after:
+        waiting = waiting.filter(before__lte=moment - timedelta(seconds=after))
+    rows = list(waiting)
     if rows:
         late_entries.remember(carry_out(client(), rows), rows)
         log.info("ledger_caught_up kills=%d", len(rows))
@@ -246,12 +251,12 @@ def catch_up_now_and_then() -> None:
         catch_up_if_sql_answers()
 
 
-def catch_up_if_sql_answers() -> None:
+def catch_up_if_sql_answers(after: float = 0.0) -> None:
     """`catch_up`, and what else waits for SQL. Raises the store's own failures."""
     global _caught_up
     _caught_up = clock.now()
     try:
-        catch_up()
+        catch_up(after)
     except DatabaseError as error:
         log.warning("ledger_not_read because=%s", error)
     audit_copy.report_outage()

@@ -171,6 +171,24 @@ def test_kill_that_another_process_could_not_deliver_waits_for_a_touch(
     assert Revocation.objects.get().delivered
 
 
+def test_kill_that_is_being_carried_out_is_left_to_whoever_decided_it(
+    own_store: EmbeddedStore, travel: Travel
+) -> None:
+    """Else they are told that it was gone already."""
+    session = begin("u-1")
+    travel.shift(1)
+    row = ledger.draft(
+        Revocation.Kind.SESSION, str(session.session_id), by="admin", reason=""
+    )
+    ledger.write([row])
+    found = []
+    for _ in range(2):
+        ledger.catch_up(after=1.0)
+        found.append(client().exists(keys.value(str(session.session_id))))
+        travel.shift(1.1)
+    assert found == [1, 0]
+
+
 @pytest.mark.parametrize("rounds", [50])
 def test_kills_on_both_sides_of_a_crash_revive_nobody(
     own_store: EmbeddedStore, rounds: int
