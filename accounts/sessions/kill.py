@@ -253,16 +253,27 @@ def _kill(
         fence.lower()
     outcome.ended, outcome.records = [record.id for record in ended], ended
     entries = [_entry(event, by, reason, record) for record in ended]
-    if event is audit.Event.CUT_OFF:
-        entry = audit.Entry.of(event, actor=by, reason=reason, details=counted)
-        entries.append(entry)
-    elif outcome.pending and event is not audit.Event.LOGGED_OUT_BY_PROVIDER:
-        # (The provider's word is entered by whoever took it.)
-        entries += [_pending_entry(event, row) for row in rows]
+    entries += _entries_of_the_whole(event, rows, outcome.pending, counted)
     # Where SQL just failed to take the kill, it is not asked a second time. All in one
     # transaction: ten thousand are no load.
     audit.record_all(entries, later=not outcome.durable)
     return outcome
+
+
+def _entries_of_the_whole(
+    event: audit.Event,
+    rows: Sequence[Revocation],
+    is_pending: bool,
+    counted: dict[str, int],
+) -> list[audit.Entry]:
+    """What is entered beside the sessions that ended: a cut-off, or what is pending."""
+    if event is audit.Event.CUT_OFF:
+        (row,) = rows
+        return [audit.Entry.of(event, actor=row.by, reason=row.reason, details=counted)]
+    # A logout token is entered where it was accepted.
+    if not is_pending or event is audit.Event.LOGGED_OUT_BY_PROVIDER:
+        return []
+    return [_pending_entry(event, row) for row in rows]
 
 
 def _moment(store: Any) -> float:

@@ -136,9 +136,10 @@ def _problem(outcome: Outcome) -> CommandError | None:
         )
     if outcome.pending:
         return CommandError(
-            "The store does not answer: the suspension stands, and the sessions end "
-            "before the store is believed again.",
-            returncode=ExitCode.STORE_UNREACHABLE,
+            "The session store cannot be used from here: the suspension stands, and "
+            "the sessions end within 2 seconds of a site process reaching both the "
+            "database and the store.",
+            returncode=ExitCode.PENDING,
         )
     if outcome.incomplete:
         return CommandError(
